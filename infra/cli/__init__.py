@@ -1,0 +1,1 @@
+"""The `sagestream` command; main.py is its table of contents."""

@@ -1,0 +1,1 @@
+"""The real components on one machine, from packages alone; see README.md."""
