@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import CannotRun
 
@@ -81,7 +81,6 @@ class Settings(BaseSettings):
     clickhouse_analyst_user: str = "analyst"
     clickhouse_analyst_password: SecretStr = SecretStr("")
     maven_repository: str = Field(default="", description="where jars come from; empty = central")
-    artifacts_folder: str = Field(default="", description="jars; empty = <home>/artifacts")
     flink_python: str = Field(default="", description="Python with Flink; empty = .venv-flink")
 
     body_bytes_max: int = Field(default=8_388_608, description="one request, after unpacking")
@@ -98,8 +97,9 @@ class Settings(BaseSettings):
     detected_sample_size_min: int = 20
     shared_min_clients: int = 3
     refresh_patterns_max: int = Field(default=500, description="confidence refresh, per batch")
-    success_signals: str = Field(
-        default="", description='more signals, JSON: {"lesson.passed": 1, "lesson.failed": 0}'
+    success_signals: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description='more signals, JSON: {"lesson.passed": 1, "*.skipped": 0.2}',
     )
 
     flink_parallelism: int = 0
@@ -173,6 +173,11 @@ def load(**overrides: Any) -> Settings:
     env_file = home.expanduser().absolute() / SETTINGS_FILE
     try:
         return Settings(_env_file=env_file, **{"home": home, **overrides})  # type: ignore[call-arg]
+    except SettingsError as error:
+        raise CannotRun(
+            f"A setting cannot be read: {error}.",
+            remedy=f"Write it as JSON, in the environment or in {env_file}.",
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = f"{ENV_PREFIX}{'_'.join(str(part) for part in first['loc'])}".upper()

@@ -42,14 +42,13 @@ def sentence(evidence: Evidence) -> str:
 
 
 def overlap(
-    asked: tuple[str | None, str | None, tuple[str, ...] | None],
-    found: tuple[str, str, tuple[str, ...]],
+    asked: dict[str, float], industry: str, campaign_type: str, path: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """(what the pattern has of what was asked for, what it lacks), in words, in asking order.
 
-    Both arguments are (industry, campaign type, path); None parts were not asked for.
+    `asked` are the `features` of the question.
     """
-    matched, missing = shared_features(features(*asked), features(*found))
+    matched, missing = shared_features(asked, features(industry, campaign_type, path))
     return [_words(name) for name in matched], [_words(name) for name in missing]
 
 

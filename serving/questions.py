@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -26,8 +26,15 @@ STEP_CHARS_MAX = 50
 LABEL_CHARS_MAX = 100
 PATH_GIVEN_MAX = 500
 
-Label = Annotated[str, Meta(min_length=1, max_length=LABEL_CHARS_MAX)]
-Step = Annotated[str, Meta(min_length=1, max_length=STEP_CHARS_MAX)]
+# Said in the contract; checked in `_plain`, which answers more kindly than a pattern can.
+_NO_CONTROL_CHARACTERS = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}
+Label = Annotated[
+    str,
+    Meta(min_length=1, max_length=LABEL_CHARS_MAX, extra_json_schema=_NO_CONTROL_CHARACTERS),
+]
+Step = Annotated[
+    str, Meta(min_length=1, max_length=STEP_CHARS_MAX, extra_json_schema=_NO_CONTROL_CHARACTERS)
+]
 Path = Annotated[
     list[Step],
     Meta(
@@ -68,6 +75,22 @@ class MatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Path | None = None
     k: K = K_DEFAULT
     filters: Filters = Filters()
+
+
+def _given(*names: str, kind: str) -> dict[str, Any]:
+    """JSON schema of an object in which the field at this place is there and of this kind."""
+    schema: dict[str, Any] = {"type": kind}
+    for name in reversed(names):
+        schema = {"type": "object", "required": [name], "properties": {name: schema}}
+    return schema
+
+
+# What a MatchRequest must hold besides its fields' own rules; part of the contract.
+SOMETHING_ASKED = (
+    _given("path", kind="array"),
+    _given("context", "industry", kind="string"),
+    _given("context", "campaign_type", kind="string"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +171,11 @@ _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 def _decoded(body: bytes) -> MatchRequest:
     try:
-        return msgspec.convert(loads_strict(body), MatchRequest)
+        given = loads_strict(body)
+        if type(given) is dict:
+            _make_whole(given, "k")
+            _make_whole(given.get("filters"), "min_sample_size")
+        return msgspec.convert(given, MatchRequest)
     except MalformedJson as error:
         raise errors.malformed_json(str(error)) from None
     except msgspec.ValidationError as error:
@@ -162,6 +189,14 @@ def _decoded(body: bytes) -> MatchRequest:
             raise errors.wrong_value(name, "is not a known field", f"Known are {known}") from None
         remedy = _REMEDIES.get(_NUMBERED.sub("[]", field), "Send a JSON object")
         raise errors.wrong_value(field, f"is wrong: {reason}", remedy) from None
+
+
+def _make_whole(fields: Any, name: str) -> None:
+    """10.0 is an integer to JSON Schema, and so to whoever follows the contract."""
+    if type(fields) is dict:
+        value = fields.get(name)
+        if type(value) is float and value.is_integer():
+            fields[name] = int(value)
 
 
 def _label(text: str | None, field: str) -> str | None:

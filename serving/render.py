@@ -8,6 +8,7 @@ from typing import Any
 from serving.answers import (
     Asked,
     Freshness,
+    Interval,
     Match,
     MatchAnswer,
     PatternAnswer,
@@ -18,8 +19,9 @@ from serving.explain import Evidence, overlap, sentence
 from serving.questions import Question
 from serving.read_path import Matches, Pattern
 from storage.postgres.pattern_reads import PatternMatch, PatternRow, StoreSeen
+from stream_jobs.patterns.confidence import success_rate, wilson_interval
 from stream_jobs.patterns.detect import ALGORITHM_VERSION
-from stream_jobs.patterns.embedding import EMBEDDING_VERSION
+from stream_jobs.patterns.embedding import EMBEDDING_VERSION, features
 
 _DECIMALS = 4
 VERSIONS = Versions(algorithm=ALGORITHM_VERSION, embedding=EMBEDDING_VERSION)
@@ -27,7 +29,8 @@ VERSIONS = Versions(algorithm=ALGORITHM_VERSION, embedding=EMBEDDING_VERSION)
 
 def match_answer(question: Question, found: Matches, now_ms: int) -> MatchAnswer:
     """Patterns that share nothing with the question are no matches, whatever their distance."""
-    rendered = (_match(question, row) for row in found.rows)
+    asked = features(question.industry, question.campaign_type, question.path)
+    rendered = (_match(asked, row) for row in found.rows)
     return MatchAnswer(
         matches=[match for match in rendered if match.why.matched],
         asked=Asked(
@@ -62,13 +65,10 @@ def freshness(seen: StoreSeen, now_ms: int) -> Freshness:
     return Freshness(as_of=seen.window_end, staleness_ms=stale_ms, store_updated_at=seen.updated_at)
 
 
-def _match(question: Question, found: PatternMatch) -> Match:
+def _match(asked: dict[str, float], found: PatternMatch) -> Match:
     row = found.pattern
     distance = round(min(max(found.distance, 0.0), 2.0), _DECIMALS)
-    matched, missing = overlap(
-        (question.industry, question.campaign_type, question.path),
-        (row.industry, row.campaign_type, row.path),
-    )
+    matched, missing = overlap(asked, row.industry, row.campaign_type, row.path)
     return Match(
         **_body(row),
         distance=distance,
@@ -79,7 +79,33 @@ def _match(question: Question, found: PatternMatch) -> Match:
 
 def _body(row: PatternRow) -> dict[str, Any]:
     """What every shape of a pattern has in common."""
-    return {}
+    low, high = wilson_interval(row.sample_size, row.success_ppm)
+    return {
+        "pattern_hash": row.pattern_hash,
+        "pattern_type": row.pattern_type,
+        "industry": row.industry,
+        "campaign_type": row.campaign_type,
+        "path": list(row.path),
+        "success_rate": row.success_rate,
+        "context_success_rate": _context_rate(row),
+        "lift": row.lift,
+        "confidence_score": row.confidence,
+        "sample_size": row.sample_size,
+        "client_count": row.client_count,
+        "interval": Interval(low, high),
+        "algorithm_version": row.algorithm_version,
+        "embedding_version": row.embedding_version,
+        "first_seen": row.first_seen,
+        "last_seen": row.last_seen,
+        "updated_at": row.updated_at,
+    }
+
+
+def _context_rate(row: PatternRow) -> float | None:
+    """The base rate; None when the context's totals are not known."""
+    if not row.context_trials:
+        return None
+    return success_rate(row.context_trials, row.context_success_ppm)
 
 
 def _evidence(row: PatternRow) -> Evidence:
@@ -89,6 +115,6 @@ def _evidence(row: PatternRow) -> Evidence:
         campaign_type=row.campaign_type,
         success_rate=row.success_rate,
         sample_size=row.sample_size,
-        context_success_rate=None,
+        context_success_rate=_context_rate(row),
         confidence=row.confidence,
     )

@@ -17,6 +17,7 @@ from infra.cli import (
     play_demo,
     run,
     show_logs,
+    state_hash,
     status,
     topics,
     up_down,
@@ -49,4 +50,5 @@ app.command("topics", rich_help_panel=USE)(topics.command)
 MAINTAIN = "Maintain it"
 app.command("migrate", rich_help_panel=MAINTAIN)(migrate.command)
 app.add_typer(config.app, name="config", rich_help_panel=MAINTAIN)
+app.command("state-hash", rich_help_panel=MAINTAIN)(state_hash.command)
 app.command("run", hidden=True)(run.command)

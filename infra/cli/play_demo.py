@@ -1,4 +1,4 @@
-"""`sagestream demo`: the command; the show itself is in `infra.cli.demo`."""
+"""`sagestream demo`: the command; the show itself is `infra.cli.demo.main`."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def command(
     """
     from infra import settings
 
-    show = importlib.import_module("infra.cli.demo")
+    show = importlib.import_module("infra.cli.demo.main")
     raise typer.Exit(int(show.main(settings.load(), keep=keep)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Annotated
 
 # name → module with `main(settings) -> int`
@@ -20,14 +21,15 @@ MODULES = {
 def run_process(name: str) -> int:
     """Load the settings, set up logging, run until told to stop; returns the exit code."""
     from infra import log, settings
-    from infra.errors import RejectedInput, SagestreamError
+    from infra.errors import SagestreamError
 
+    if name not in MODULES:
+        sys.stderr.write(
+            f"There is no process named {name!r}. The processes are: {', '.join(MODULES)}.\n"
+        )
+        return 2
+    log.configure(name, "info")
     try:
-        if name not in MODULES:
-            raise RejectedInput(
-                f"There is no process named {name!r}.",
-                remedy=f"The processes are: {', '.join(MODULES)}.",
-            )
         loaded = settings.load()
         log.configure(name, loaded.log_level)
         module = importlib.import_module(MODULES[name])

@@ -15,7 +15,7 @@ from infra.clock import Clock, SystemClock
 from infra.errors import RejectedInput, RetryLater, SagestreamError
 from infra.http import errors
 from infra.http.auth import Authenticator, key_of
-from infra.http.body import BodySource, declared_length, read_body, unpack
+from infra.http.body import BodySource, Deadlines, declared_length, read_body, unpack
 from infra.http.errors import ClientGone, HttpError
 from infra.http.observe import RouteMetrics
 from infra.http.request import Headers, Request
@@ -73,6 +73,7 @@ class App:
         self._metrics = RouteMetrics(process, clock or SystemClock())
         self._log = log.get("http")
         self._request_ids = map(f"{secrets.token_hex(6)}-{{:x}}".format, itertools.count())
+        self._deadlines = Deadlines(self.limits.body_read_timeout_s)
         self._inflight_bytes = 0
         self._inflight = 0
         self._idle = asyncio.Event()
@@ -80,13 +81,16 @@ class App:
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """The server's entry; never raises for what a client does."""
-        request = Request(scope.method, scope.path, scope.query_string, scope.headers, scope.client)
+        request = Request(scope.method, scope.path, scope.query_string, scope.headers)
         self._inflight += 1
         self._idle.clear()
         try:
             response = await self.respond(request, protocol)
-            headers = [("content-type", response.content_type), *response.headers]
-            headers.append(("x-request-id", request.request_id))
+            headers = [
+                ("content-type", response.content_type),
+                ("x-request-id", request.request_id),
+                *response.headers,
+            ]
             protocol.response_bytes(response.status, headers, response.body)
         finally:
             self._inflight -= 1
@@ -148,7 +152,7 @@ class App:
             )
         self._inflight_bytes += reserved
         try:
-            body = await read_body(source, length, limit, self.limits.body_read_timeout_s)
+            body = await read_body(source, length, limit, self._deadlines)
             request.body = await unpack(body, encoding, limit) if encoding else body
             if request.principal is None and route.scope is not None and route.body_key is not None:
                 await self._authenticate(request, route, route.body_key(request))
@@ -199,7 +203,7 @@ def _has_key(headers: Headers) -> bool:
 
 def _check_content_type(route: Route, headers: Headers) -> None:
     declared = headers.get("content-type")
-    if not declared or not route.content_types:
+    if not declared or not route.content_types or declared in route.content_types:
         return
     if declared.partition(";")[0].strip().lower() not in route.content_types:
         accepted = ", ".join(route.content_types)

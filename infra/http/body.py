@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import zlib
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
@@ -13,6 +14,7 @@ from infra.http import errors
 
 _INLINE_UNPACK_BYTES_MAX = 16_384
 _GZIP = 31
+_SWEEP_S = 1.0
 # Each further member costs a copy of the rest, so their number is bounded too.
 _GZIP_MEMBERS_MAX = 16
 
@@ -26,7 +28,7 @@ class BodySource(Protocol):
 
 
 async def read_body(
-    source: BodySource, content_length: str | None, bytes_max: int, timeout_s: float
+    source: BodySource, content_length: str | None, bytes_max: int, deadlines: Deadlines
 ) -> bytes:
     """The whole body as sent.
 
@@ -35,20 +37,65 @@ async def read_body(
 
     Raises:
         HttpError: 413 above `bytes_max`; 400 for a bad length; 408 when it takes too long.
+        ClientGone: it never became whole.
     """
+    if content_length is not None and declared_length(content_length) > bytes_max:
+        raise errors.too_large(bytes_max)
+    deadline = deadlines.start()
     try:
-        async with asyncio.timeout(timeout_s):
-            if content_length is not None:
-                if declared_length(content_length) > bytes_max:
-                    raise errors.too_large(bytes_max)
-                return await source()
-            return await _read_counted(source, bytes_max)
-    except TimeoutError:
-        raise errors.HttpError(
-            408, "body_too_slow", f"The body did not arrive within {timeout_s:g} s."
-        ) from None
+        if content_length is not None:
+            return await source()
+        return await _read_counted(source, bytes_max)
+    except asyncio.CancelledError:
+        if deadlines.passed(deadline):
+            raise errors.HttpError(
+                408, "body_too_slow", f"The body did not arrive within {deadlines.timeout_s:g} s."
+            ) from None
+        raise
     except ProtocolClosed:
         raise errors.ClientGone from None
+    finally:
+        deadlines.end(deadline)
+
+
+class Deadlines:
+    """One timer for all bodies being read, because a timer each costs more than most bodies."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._running: dict[int, tuple[float, asyncio.Task[Any]]] = {}
+        self._passed: set[int] = set()
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> int:
+        """The current task has `timeout_s` from now; at most a second more."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        number = next(self._numbers)
+        self._running[number] = (loop.time() + self.timeout_s, task)
+        if self._timer is None:
+            self._timer = loop.call_later(_SWEEP_S, self._sweep, loop)
+        return number
+
+    def end(self, number: int) -> None:
+        self._running.pop(number, None)
+        self._passed.discard(number)
+
+    def passed(self, number: int) -> bool:
+        return number in self._passed
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for number, (deadline, task) in list(self._running.items()):
+            # Started in this order, so the rest is younger.
+            if deadline > now:
+                break
+            del self._running[number]
+            self._passed.add(number)
+            task.cancel()
+        self._timer = loop.call_later(_SWEEP_S, self._sweep, loop) if self._running else None
 
 
 def declared_length(content_length: str) -> int:

@@ -28,7 +28,6 @@ class Request:
     __slots__ = (
         "_query",
         "body",
-        "client",
         "headers",
         "memo",
         "method",
@@ -39,14 +38,11 @@ class Request:
         "request_id",
     )
 
-    def __init__(
-        self, method: str, path: str, query_string: str, headers: Headers, client: str
-    ) -> None:
+    def __init__(self, method: str, path: str, query_string: str, headers: Headers) -> None:
         self.method = method
         self.path = path
         self.query_string = query_string
         self.headers = headers
-        self.client = client
         self.params: dict[str, str] = {}
         self.body = b""
         self.principal: Principal | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from granian.server.embed import Server
 from infra import log
 from infra.errors import CannotRun
 from infra.http.app import App
+
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,11 @@ async def _serve(app: App, host: str, port: int, options: ServerOptions) -> int:
             server.interrupt_signal = True
             server.main_loop_interrupt.set()
 
+        # What is loaded by now lives as long as the process: looking at it again and again for
+        # garbage costs a tenth of the throughput.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         logger.info("listening", host=host, port=port)
@@ -101,7 +109,7 @@ def _server(app: App, host: str, port: int, options: ServerOptions) -> Server:
             header_read_timeout=int(options.header_read_timeout_s * 1000),
             max_buffer_size=262_144,
         ),
-        log_enabled=False,
+        log_enabled=True,
     )
 
 

@@ -30,7 +30,7 @@ def producer_config(bootstrap: str, client_id: str, linger_ms: int, timeout_ms: 
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1_000,
         "delivery.report.only.error": False,
-        "log_level": 3,
+        "log_level": 2,
     }
 
 
@@ -52,7 +52,7 @@ def consumer_config(bootstrap: str, group: str, client_id: str) -> Config:
         "queued.max.messages.kbytes": 65_536,
         "reconnect.backoff.max.ms": 1_000,
         "topic.metadata.refresh.interval.ms": 30_000,
-        "log_level": 3,
+        "log_level": 2,
     }
 
 

@@ -48,6 +48,8 @@ class BatchConsumer:
         self._start_offsets = start_offsets
         self._on_assigned = on_assigned
         self._assigned: set[PartitionKey] = set()
+        # The offset after the last record returned, or where reading begins if that is known.
+        self._next: dict[PartitionKey, int] = {}
         self._library = _LibraryConsumer(consumer_config(bootstrap, group, client_id))
         self._library.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke)
 
@@ -66,12 +68,19 @@ class BatchConsumer:
         except KafkaException as error:
             raise _as_ours(error.args[0]) from error
         records = []
+        troubles = []
         for message in messages:
             trouble = message.error()
             if trouble is None:
                 records.append(_as_record(message))
-            elif trouble.fatal() or not records:
+            else:
+                troubles.append(trouble)
+        # A passing trouble must not cost the records that came with it: they will not come again.
+        for trouble in troubles:
+            if trouble.fatal() or not records:
                 raise _as_ours(trouble)
+        for record in records:
+            self._next[(record.topic, record.partition)] = record.offset + 1
         return records
 
     def commit(self, next_offsets: Mapping[PartitionKey, int]) -> None:
@@ -85,20 +94,29 @@ class BatchConsumer:
             raise _as_ours(error.args[0]) from error
 
     def seek(self, next_offsets: Mapping[PartitionKey, int]) -> None:
-        """Go back, so that a batch that could not be stored is read again."""
+        """Go back, so that a batch that could not be stored is read again.
+
+        Raises:
+            RetryLater: some partition is not being read yet; seek all of them again.
+        """
         for (topic, partition), offset in next_offsets.items():
-            if (topic, partition) in self._assigned:
+            if (topic, partition) not in self._assigned:
+                continue
+            try:
                 self._library.seek(TopicPartition(topic, partition, offset))
+            except KafkaException as error:
+                raise _as_ours(error.args[0]) from error
+            self._next[(topic, partition)] = offset
 
     def lag(self) -> dict[PartitionKey, int]:
         """Records between our position and the last known end of each assigned partition."""
         lag = {}
-        for position in self._library.position(
-            [TopicPartition(t, p) for t, p in sorted(self._assigned)]
-        ):
-            low, high = self._library.get_watermark_offsets(position, cached=True)
+        for topic, partition in sorted(self._assigned):
+            low, high = self._library.get_watermark_offsets(
+                TopicPartition(topic, partition), cached=True
+            )
             if high >= 0:
-                lag[(position.topic, position.partition)] = high - max(position.offset, low, 0)
+                lag[(topic, partition)] = high - max(self._next.get((topic, partition), 0), low, 0)
         return lag
 
     def close(self) -> None:
@@ -108,6 +126,7 @@ class BatchConsumer:
         keys = [(p.topic, p.partition) for p in partitions]
         if self._start_offsets is not None:
             starts = self._start_offsets(keys)
+            self._next = dict(starts)
             for partition in partitions:
                 partition.offset = starts.get(
                     (partition.topic, partition.partition), OFFSET_BEGINNING

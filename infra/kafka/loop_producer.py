@@ -23,7 +23,8 @@ _OUTSTANDING_MAX = 200_000
 _PURGE_POLLS_MAX = 20
 # (key, value)
 KeyedValue = tuple[bytes | None, bytes]
-Done = Callable[[str | None], None]
+# None when the log holds every record, else what happened to the first loss.
+Fate = asyncio.Future[str | None]
 
 
 class LoopProducer:
@@ -49,22 +50,21 @@ class LoopProducer:
         topic: str,
         records: Sequence[KeyedValue],
         timestamp_ms: int,
-        done: Done,
         partition: int = ANY_PARTITION,
-    ) -> None:
-        """Queue all records; `done(failure)` follows once, from the loop, at the last report.
-
-        `failure` is None when the log holds every record, else what happened to the first loss.
+    ) -> Fate:
+        """Queue all records (at least one); the future gets their fate with the last report.
 
         Raises:
             RetryLater: the local queue is full. Some records may have been queued and may yet
-                arrive, so the caller must treat all of them as maybe stored; `done` is not called.
+                arrive, so the caller must treat all of them as maybe stored.
         """
         if self._broken:
             self._replace()
         if self._outstanding + len(records) > _OUTSTANDING_MAX:
             raise _full("too many records are waiting")
-        report = self._reporter(len(records), done)
+        loop = asyncio.get_running_loop()
+        fate: Fate = loop.create_future()
+        report = self._reporter(len(records), fate)
         produce = self._library.produce
         queued = 0
         try:
@@ -79,35 +79,8 @@ class LoopProducer:
         finally:
             self._outstanding += queued
             if self._polling is None and self._outstanding:
-                self._poll_later()
-
-    async def publish_and_wait(
-        self,
-        topic: str,
-        records: Sequence[KeyedValue],
-        timestamp_ms: int,
-        partition: int = ANY_PARTITION,
-    ) -> None:
-        """Return when the log holds every record.
-
-        Raises:
-            RetryLater: at least one record has no good report within the producer's timeout.
-        """
-        if not records:
-            return
-        reported: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-
-        def done(failure: str | None) -> None:
-            if not reported.done():
-                reported.set_result(failure)
-
-        self.publish(topic, records, timestamp_ms, done, partition)
-        failure = await reported
-        if failure is not None:
-            raise RetryLater(
-                f"Kafka did not confirm the records ({failure}).",
-                remedy="Send the same events again in a few seconds; their ids make that safe.",
-            )
+                self._polling = loop.call_later(_POLL_S, self._poll)
+        return fate
 
     async def close(self, timeout_s: float = 10.0) -> int:
         """Wait for outstanding reports; returns how many are still missing."""
@@ -121,7 +94,7 @@ class LoopProducer:
             self._polling = None
         return self._outstanding
 
-    def _reporter(self, expected: int, done: Done) -> Callable[[Any, Any], None]:
+    def _reporter(self, expected: int, fate: Fate) -> Callable[[Any, Any], None]:
         remaining = expected
         failure: str | None = None
 
@@ -133,20 +106,17 @@ class LoopProducer:
                 failure = failure or error.str()
                 if error.fatal() or error.code() == KafkaError._FATAL:
                     self._broken = True
-            if not remaining:
-                done(failure)
+            if not remaining and not fate.done():
+                fate.set_result(failure)
 
         return report
 
     def _poll(self) -> None:
         self._library.poll(0)
         if self._outstanding:
-            self._poll_later()
+            self._polling = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
         else:
             self._polling = None
-
-    def _poll_later(self) -> None:
-        self._polling = asyncio.get_running_loop().call_later(_POLL_S, self._poll)
 
     def _replace(self) -> None:
         """A fatal error ends a librdkafka producer for good; its records are reported as lost."""

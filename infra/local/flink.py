@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from infra.local import artifacts, class_archive, flink_config, http_probe
 from infra.local.errors import MachineLacks
-from infra.local.parts import Part
+from infra.local.parts import Context, Part
 from infra.local.paths import source_root
 from infra.local.processes import Listener, ProcessSpec
 from infra.settings import Settings
 
 
 class FlinkPart(Part):
-    """What both managers share: the distribution, the lib folder, the configuration."""
+    """What both managers share: the distribution, the jars, the configuration."""
 
     needs = ("jars",)
     ready_within_s = 90.0
@@ -32,18 +33,18 @@ class FlinkPart(Part):
         return self.settings.flink_url
 
     def prepare(self) -> None:
-        for name in ("conf", "lib", "checkpoints", "tmp"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        class_archive.tidy(self.context.paths.class_archives, self.name)
-        self._link_jars()
-        python = flink_python(self.settings)
-        flink_config.write(self.folder, self.settings, python)
+        # What a killed manager left behind is of no use to the next one.
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        for folder in (self.folder / "conf", self.folder / "checkpoints", self._scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+        class_archive.tidy(self.context.class_archives, self.name)
+        flink_config.write(self.folder, self.settings, flink_python(self.settings))
 
     def processes(self) -> Sequence[ProcessSpec]:
         distribution = find_distribution(flink_python(self.settings))
-        jars = self._wanted_jars(distribution)
+        jars = wanted_jars(distribution, self.context)
         java = self.context.find_java()
-        archives = self.context.paths.class_archives
+        archives = self.context.class_archives
         return (
             ProcessSpec(
                 name=self.name,
@@ -54,16 +55,26 @@ class FlinkPart(Part):
                     *flink_config.module_options(distribution),
                     f"-Dlog4j.configurationFile={self.folder / 'conf' / 'log4j.properties'}",
                     "-cp",
-                    ":".join(str(self.folder / "lib" / jar.name) for jar in jars),
+                    ":".join(map(str, jars)),
                     self.entry_point,
                     "--configDir",
                     str(self.folder / "conf"),
+                    *(
+                        "-D",
+                        f"io.tmp.dirs={self._scratch}",
+                        "-D",
+                        f"web.upload.dir={self._scratch}",
+                    ),
                 ),
                 env=self._environment(distribution),
                 cwd=self.context.paths.home,
                 listeners=self._listeners(),
             ),
         )
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / "tmp" / self.name
 
     def _listeners(self) -> tuple[Listener, ...]:
         return ()
@@ -72,31 +83,11 @@ class FlinkPart(Part):
         return self.context.plain_environment(
             FLINK_HOME=str(distribution),
             FLINK_CONF_DIR=str(self.folder / "conf"),
-            FLINK_LIB_DIR=str(self.folder / "lib"),
             FLINK_OPT_DIR=str(distribution / "opt"),
             FLINK_PLUGINS_DIR=str(distribution / "plugins"),
             # Python workers import the product's pure packages from here.
             PYTHONPATH=str(source_root()),
         )
-
-    def _wanted_jars(self, distribution: Path) -> list[Path]:
-        """The wheel's own jars, the Python operators, and the Kafka connector."""
-        return [
-            *sorted((distribution / "lib").glob("*.jar")),
-            *sorted((distribution / "opt").glob("flink-python-*.jar")),
-            *artifacts.classpath("flink", self.context.jars),
-        ]
-
-    def _link_jars(self) -> None:
-        wanted = self._wanted_jars(find_distribution(flink_python(self.settings)))
-        lib = self.folder / "lib"
-        for stale in {p.name for p in lib.iterdir()} - {jar.name for jar in wanted}:
-            (lib / stale).unlink()
-        for jar in wanted:
-            link = lib / jar.name
-            if not link.is_symlink() or link.readlink() != jar:
-                link.unlink(missing_ok=True)
-                link.symlink_to(jar)
 
 
 class JobManager(FlinkPart):
@@ -160,6 +151,15 @@ def flink_python(settings: Settings) -> Path:
             " apache-flink installed.",
         )
     return python
+
+
+def wanted_jars(distribution: Path, context: Context) -> list[Path]:
+    """The wheel's own jars, the Python operators, and the Kafka connector."""
+    return [
+        *sorted((distribution / "lib").glob("*.jar")),
+        *sorted((distribution / "opt").glob("flink-python-*.jar")),
+        *artifacts.classpath("flink", context.jars),
+    ]
 
 
 def find_distribution(python: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 from infra.settings import Settings
@@ -36,6 +37,8 @@ TASK_MANAGER_JAVA = (
     "-XX:+UseG1GC",
     *_COMMON_JAVA,
 )
+# Lives for seconds while the job is planned and handed over.
+SUBMIT_JAVA = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 _LOG4J = """\
 rootLogger.level = WARN
@@ -56,8 +59,15 @@ logger.restore.level = INFO
 def write(folder: Path, settings: Settings, python: Path) -> None:
     """Write `conf/config.yaml` and `conf/log4j.properties` under Flink's folder."""
     text = "".join(f"{key}: {value}\n" for key, value in values(folder, settings, python).items())
-    (folder / "conf" / "config.yaml").write_text(text)
-    (folder / "conf" / "log4j.properties").write_text(_LOG4J)
+    _replace(folder / "conf" / "config.yaml", text)
+    _replace(folder / "conf" / "log4j.properties", _LOG4J)
+
+
+def _replace(path: Path, text: str) -> None:
+    """In one step: the other manager may be reading it."""
+    unfinished = path.with_name(f"{path.name}.{threading.get_ident()}")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def values(folder: Path, settings: Settings, python: Path) -> dict[str, object]:
@@ -75,8 +85,6 @@ def values(folder: Path, settings: Settings, python: Path) -> dict[str, object]:
         "taskmanager.numberOfTaskSlots": settings.flink_parallelism,
         **_memory(),
         "parallelism.default": settings.flink_parallelism,
-        "io.tmp.dirs": folder / "tmp",
-        "web.upload.dir": folder / "tmp",
         "state.backend.type": "hashmap",
         "execution.checkpointing.dir": f"file://{folder / 'checkpoints'}",
         "execution.checkpointing.interval": f"{settings.flink_checkpoint_interval_ms}ms",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from infra.local import logs
+from infra.local import class_archive, flink_config, logs
 from infra.local.errors import PartFailed
-from infra.local.flink import flink_python, rest
+from infra.local.flink import find_distribution, flink_python, rest, wanted_jars
 from infra.local.parts import Part
 from infra.local.paths import source_root
+from infra.topics import LEARNING_EVENTS, SESSION_WINDOWS
 
 JOB_NAME = "sagestream-windows"
 _UNDER_WAY = ("RUNNING", "RESTARTING", "CREATED", "INITIALIZING", "RECONCILING")
@@ -28,19 +31,26 @@ class FlinkJob(Part):
         return f"{self.settings.flink_url}/#/overview"
 
     def trouble(self) -> str | None:
-        state = self._state()
-        return None if state == "RUNNING" else f"the job {JOB_NAME} is {state or 'not there'}"
+        job = self._job()
+        if job is None or job["state"] != "RUNNING":
+            return f"the job {JOB_NAME} is {job['state'] if job else 'not there'}"
+        running, total = job["tasks"]["running"], job["tasks"]["total"]
+        return None if running == total else f"{running} of its {total} tasks are running"
+
+    def exists(self) -> bool:
+        return self._job() is not None
 
     def advance(self) -> str | None:
-        if self._state() not in _UNDER_WAY:
+        job = self._job()
+        if job is None or job["state"] not in _UNDER_WAY:
             self._submit()
         return self.trouble()
 
-    def _state(self) -> str:
-        """State of the newest job of our name; empty when there is none."""
+    def _job(self) -> dict[str, Any] | None:
+        """The newest job of our name as the cluster's overview lists it; None without one."""
         jobs = (rest(self.settings, "/jobs/overview") or {}).get("jobs", [])
         ours = [job for job in jobs if job["name"] == JOB_NAME]
-        return max(ours, key=lambda job: job["start-time"])["state"] if ours else ""
+        return max(ours, key=lambda job: int(job["start-time"]), default=None)
 
     def _submit(self) -> None:
         checkpoints = self.context.paths.data("flink") / "checkpoints"
@@ -54,6 +64,11 @@ class FlinkJob(Part):
             "python_executable": str(flink_python(self.settings)),
             "restore_path": restored.as_uri() if restored else None,
             "source_root": str(source_root()),
+            "events_topic": LEARNING_EVENTS.name,
+            "events_partitions": LEARNING_EVENTS.partitions,
+            "windows_topic": SESSION_WINDOWS.name,
+            "job_name": JOB_NAME,
+            "success_signals": dict(self.settings.success_signals),
         }
         log = self.context.paths.log(self.name)
         logs.rotate(log)
@@ -61,12 +76,7 @@ class FlinkJob(Part):
             code = subprocess.run(
                 (str(flink_python(self.settings)), "-m", "stream_jobs.flink_runtime.submit"),
                 input=json.dumps(request).encode(),
-                env=self.context.plain_environment(
-                    PYTHONPATH=str(source_root()),
-                    JAVA_HOME=str(self.context.find_java().home),
-                    FLINK_CONF_DIR=str(self.context.paths.data("flink") / "conf"),
-                    FLINK_LIB_DIR=str(self.context.paths.data("flink") / "lib"),
-                ),
+                env=self._environment(),
                 cwd=self.context.paths.home,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -79,6 +89,38 @@ class FlinkJob(Part):
                 remedy=f"Read {log} and `sagestream logs flink-jobmanager`, then run"
                 " `sagestream up` again.",
             )
+
+    def _link_jars(self) -> Path:
+        """A lib folder for the submitting JVM, which takes every jar it finds in one place."""
+        wanted = wanted_jars(find_distribution(flink_python(self.settings)), self.context)
+        lib = self.context.paths.data("flink") / "lib"
+        shutil.rmtree(lib, ignore_errors=True)
+        lib.mkdir(parents=True)
+        for jar in wanted:
+            (lib / jar.name).symlink_to(jar)
+        return lib
+
+    def _environment(self) -> dict[str, str]:
+        """What the submitting Python and the short-lived JVM it starts need."""
+        folder = self.context.paths.data("flink")
+        distribution = find_distribution(flink_python(self.settings))
+        java = self.context.find_java()
+        archive = class_archive.options(
+            self.context.class_archives,
+            "flink-submit",
+            java,
+            wanted_jars(distribution, self.context),
+        )
+        return self.context.plain_environment(
+            PYTHONPATH=str(source_root()),
+            JAVA_HOME=str(java.home),
+            JVM_ARGS=" ".join((*flink_config.SUBMIT_JAVA, *archive)),
+            FLINK_ENV_JAVA_OPTS=" ".join(flink_config.module_options(distribution)),
+            FLINK_CONF_DIR=str(folder / "conf"),
+            FLINK_LIB_DIR=str(self._link_jars()),
+            FLINK_LOG_DIR=str(self.context.paths.logs),
+            LOG4J_PROPERTIES=str(folder / "conf" / "log4j.properties"),
+        )
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:

@@ -64,7 +64,7 @@ class Kafka(Part):
         return f"127.0.0.1:{self.settings.kafka_port}"
 
     def processes(self) -> Sequence[ProcessSpec]:
-        archives = self.context.paths.class_archives
+        archives = self.context.class_archives
         java = self.context.find_java()
         archive = class_archive.options(archives, self.name, java, self._classpath)
         return (
@@ -83,7 +83,7 @@ class Kafka(Part):
 
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        class_archive.tidy(self.context.paths.class_archives, self.name)
+        class_archive.tidy(self.context.class_archives, self.name)
         self._properties.write_text(self._properties_text())
         self._log4j.write_text(_LOG4J)
         if not (self.folder / "data" / "meta.properties").exists():

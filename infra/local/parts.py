@@ -31,8 +31,11 @@ class Context:
 
     @property
     def jars(self) -> Path:
-        configured = self.settings.artifacts_folder
-        return Path(configured).expanduser().absolute() if configured else self.paths.jars
+        return self.settings.artifacts / "jars"
+
+    @property
+    def class_archives(self) -> Path:
+        return self.settings.artifacts / "classes"
 
     def plain_environment(self, **more: str) -> dict[str, str]:
         """For programs that are not ours: no settings, so no secrets."""
@@ -81,6 +84,10 @@ class Part:
     def trouble(self) -> str | None:
         """What keeps it from working, None when it works; changes nothing, answers in seconds."""
         return None
+
+    def exists(self) -> bool:
+        """Whether a part without processes is there at all, working or not."""
+        return False
 
     def advance(self) -> str | None:
         """Take what steps are possible toward readiness; what is still missing, or None."""

@@ -15,14 +15,6 @@ class Paths:
     home: Path
 
     @property
-    def jars(self) -> Path:
-        return self.home / "artifacts" / "jars"
-
-    @property
-    def class_archives(self) -> Path:
-        return self.home / "artifacts" / "classes"
-
-    @property
     def run(self) -> Path:
         """Pid records and the lock."""
         return self.home / "run"
@@ -38,6 +30,11 @@ class Paths:
     def data(self, part: str) -> Path:
         """The data folder of one component."""
         return self.home / part
+
+    @property
+    def artifacts(self) -> Path:
+        """Where downloads go unless a setting says otherwise."""
+        return self.home / "artifacts"
 
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"

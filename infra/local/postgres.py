@@ -111,6 +111,7 @@ class Postgres(Part):
                     timeout=_INITDB_TIMEOUT_S,
                     check=False,
                     user=user_id,
+                    group=unprivileged.group_id(user_id),
                     extra_groups=[] if user_id is not None else None,
                 ).returncode
         finally:

@@ -19,6 +19,7 @@ import psutil
 from infra.clock import Clock
 from infra.local.logs import rotate
 from infra.local.paths import Paths
+from infra.local.unprivileged import group_id
 
 # The system clock may be stepped under a running process, which moves its reported start time.
 _START_TIME_TOLERANCE_S = 2.0
@@ -105,7 +106,7 @@ class ProcessTable:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 user=spec.user_id,
-                group=spec.user_id and _group_of(spec.user_id),
+                group=group_id(spec.user_id),
                 extra_groups=[] if spec.user_id is not None else None,
             )
         return self._remember(spec, psutil.Process(started.pid))
@@ -207,9 +208,3 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
     except psutil.Error:
         return  # already gone, which is what was wanted
-
-
-def _group_of(user_id: int) -> int:
-    import pwd
-
-    return pwd.getpwuid(user_id).pw_gid

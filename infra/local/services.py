@@ -76,8 +76,7 @@ class Migrations(Part):
 
     def advance(self) -> str | None:
         log = self.context.paths.log(self.name)
-        logs.rotate(log)
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             code = subprocess.run(
                 (sys.executable, "-m", "infra.cli", "migrate", "--store", self._store),
                 env=_product_environment(self.context),

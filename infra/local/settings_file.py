@@ -27,7 +27,7 @@ _KEPT = (
     "flink_parallelism",
     "flink_checkpoint_interval_ms",
     "flink_python",
-    "artifacts_folder",
+    "artifacts",
 )
 
 

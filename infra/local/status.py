@@ -61,4 +61,4 @@ def _judge(
     trouble = part.trouble()
     if trouble is None:
         return "running", ""
-    return ("starting" if specs else "stopped"), trouble
+    return ("starting" if specs or part.exists() else "stopped"), trouble

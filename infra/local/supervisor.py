@@ -19,7 +19,8 @@ from infra.local.status import Status, look, specs_or_none
 from infra.settings import Settings, load, process_environment
 
 _POLL_S = 0.1
-_ALREADY = "already running"
+_RUNNING = "already running"
+_NOTHING_TO_DO = "nothing to do"
 
 
 class Reporter(Protocol):
@@ -73,11 +74,17 @@ class Supervisor:
             wanted = {name: p.needs + p.companions for name, p in self._parts.items()}
             chosen = graph.closure(wanted, only or needs)
             started: list[str] = []
-            outcome = graph.run(
-                graph.within(needs, chosen),
-                lambda name: self._start(self._parts[name], started),
-                self._interrupted.set,
-            )
+            try:
+                outcome = graph.run(
+                    graph.within(needs, chosen),
+                    lambda name: self._start(self._parts[name], started),
+                    self._interrupted.set,
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "Interrupted; what was started goes on running.",
+                    remedy="`sagestream up` starts the rest, `sagestream down` stops all of it.",
+                ) from None
         if outcome.failed:
             raise _summary(outcome)
         return started
@@ -170,7 +177,7 @@ class Supervisor:
         except Exception as error:
             self._reporter.failed(part.name, error)
             raise
-        if note != _ALREADY:
+        if note not in (_RUNNING, _NOTHING_TO_DO):
             started.append(part.name)
         self._reporter.ready(part.name, self._clock.monotonic() - began, note or part.address())
 
@@ -178,7 +185,7 @@ class Supervisor:
         specs = part.processes()
         absent = [spec for spec in specs if self._context.table.alive(spec.name) is None]
         if not absent and part.trouble() is None:
-            return _ALREADY
+            return _RUNNING if specs else _NOTHING_TO_DO
         missing = {spec.name for spec in absent if not self._cleared(part, spec)}
         if missing:
             part.prepare()
@@ -251,9 +258,9 @@ def _summary(outcome: graph.Outcome) -> SagestreamError:
     others = [name for name in outcome.failed if name != first]
     told = expected.message
     if others:
-        told += f" (Also failed: {', '.join(others)}.)"
+        told += f"\nAlso failed: {', '.join(others)}."
     if outcome.skipped:
-        told += f" Not started because of that: {', '.join(outcome.skipped)}."
+        told += f"\nNot started because of that: {', '.join(outcome.skipped)}."
     summary = PartFailed(told, remedy=expected.remedy)
     summary.exit_code = expected.exit_code
     return summary

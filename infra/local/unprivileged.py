@@ -15,6 +15,7 @@ from infra.local.errors import MachineLacks
 
 ACCOUNT = "sagestream-postgres"
 _USERADD_TIMEOUT_S = 30
+_WALK = stat.S_IXGRP | stat.S_IXOTH
 
 
 def user_id() -> int | None:
@@ -27,6 +28,11 @@ def user_id() -> int | None:
         return _create_account()
 
 
+def group_id(user: int | None) -> int | None:
+    """The account's own group; None when it runs as we do."""
+    return None if user is None else pwd.getpwuid(user).pw_gid
+
+
 def give(path: Path, owner: int) -> None:
     """Make the account the owner of one file or folder."""
     os.chown(path, owner, pwd.getpwuid(owner).pw_gid)
@@ -36,8 +42,8 @@ def open_path(path: Path) -> None:
     """Let others walk through (not list) the folders above `path`, as the account must."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
+        if mode & _WALK != _WALK:
+            folder.chmod(mode | _WALK)
 
 
 def _create_account() -> int:

@@ -14,7 +14,7 @@ from ingestion.events.canonical import canonical_json
 from ingestion.events.errors import RejectedEvent
 from ingestion.events.event import Event
 from ingestion.events.facts import promote
-from ingestion.events.values import find_fault, is_plain, is_suspect
+from ingestion.events.values import control_in, find_fault, is_plain
 
 EVENT_ID_CHARS_MAX = 64
 SESSION_ID_CHARS_MAX = 100
@@ -26,7 +26,6 @@ AGE_MS_MAX = 731 * 86_400_000
 AHEAD_MS_MAX = 86_400_000
 
 _is_event_id = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
-_control_in = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _FIELDS = frozenset(
     ("event_id", "session_id", "user_id", "event_type", "event_data", "timestamp", "event_time")
 )
@@ -128,7 +127,7 @@ def _text(value: Any, field: str, chars_max: int) -> str:
         fault = find_fault(value)
         if fault is not None:
             _refuse(field, fault.reason, fault.remedy)
-        if _control_in(value):
+        if control_in(value):
             _refuse(field, "holds a control character", "remove it")
     return value
 
@@ -180,7 +179,7 @@ def _event_data(data: Any, canonical: Callable[[Any], bytes]) -> bytes:
     except (ValueError, TypeError, RecursionError):
         _refuse_data(data)
         _refuse("event_data", "cannot be written as JSON", "send plain JSON values")
-    if b"\\u0000" in body or (not is_plain(data) and is_suspect(body)):
+    if b"\\u0000" in body or not is_plain(data):
         _refuse_data(data)
     if len(body) > EVENT_DATA_BYTES_MAX:
         _refuse(

@@ -6,29 +6,47 @@ import json
 import re
 from collections.abc import Callable
 from json.encoder import encode_basestring as _quoted
-from typing import Any, NoReturn
+from typing import Any
 
+from ingestion.events.admission import (
+    EVENT_ID_CHARS_MAX,
+    EVENT_TYPE_CHARS_MAX,
+    SESSION_ID_CHARS_MAX,
+    USER_ID_CHARS_MAX,
+)
 from ingestion.events.canonical import canonical_json
 from ingestion.events.errors import MalformedRecord
 from ingestion.events.event import HEARTBEAT_TYPE, Event
 from ingestion.events.facts import LABEL_CHARS_MAX, SCORE_MAX, Facts
+from ingestion.events.values import control_in, text_is_whole
 
 RECORD_VERSION = 1
 SYSTEM_CLIENT = "_system"
+CLIENT_ID_CHARS_MAX = 50
 # The last moment that every store and language can name: the end of the year 9999.
 TIME_MS_MAX = 253_402_300_799_999
 Loads = Callable[[bytes], Any]
 
 _is_hash = re.compile(r"[0-9a-f]{32}").fullmatch
-_control_in = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
-_TEXTS = {
-    "event_id": 64,
-    "client_id": 50,
-    "session_id": 100,
-    "user_id": 50,
-    "event_type": 50,
+# In the order in which `decode` takes them apart; the last three may be absent.
+_TEXT_CHARS_MAX = {
+    "event_id": EVENT_ID_CHARS_MAX,
+    "client_id": CLIENT_ID_CHARS_MAX,
+    "session_id": SESSION_ID_CHARS_MAX,
+    "event_type": EVENT_TYPE_CHARS_MAX,
+    "user_id": USER_ID_CHARS_MAX,
     "industry": LABEL_CHARS_MAX,
     "campaign_type": LABEL_CHARS_MAX,
+}
+_CHARS_MAX_EACH = min(_TEXT_CHARS_MAX.values())
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_TEXT_CHARS_MAX, (str,)),
+    "event_time": (int,),
+    "received_at": (int,),
+    "body_hash": (str,),
+    "success": (bool,),
+    "success_score": (int, float),
+    "event_data": (dict,),
 }
 _OPTIONAL = frozenset(("user_id", "industry", "campaign_type", "success", "success_score"))
 
@@ -55,9 +73,9 @@ def encode(event: Event) -> bytes:
 
 
 def decode(raw: bytes | None, loads: Loads = json.loads) -> Event:
-    """The event of a record's value; `loads` may be a faster JSON parser (errors: ValueError).
+    """The event of a record's value; `loads` may be a faster JSON parser that raises ValueError.
 
-    Anyone may write into a log, so every property that the stores rely on is checked again.
+    Anyone may write into a log, so whatever the engines and stores rely on is checked again.
 
     Raises:
         MalformedRecord: its `reason` is one of empty, not_json, unknown_version, missing_field,
@@ -72,43 +90,25 @@ def decode(raw: bytes | None, loads: Loads = json.loads) -> Event:
     if type(fields) is not dict or fields.get("v") != RECORD_VERSION:
         raise MalformedRecord("unknown_version", "not a version 1 event record")
     get = fields.get
-    event_time = get("event_time")
-    received_at = get("received_at")
-    body_hash = get("body_hash")
-    success = get("success")
-    score = get("success_score")
-    data = get("event_data")
-    texts: list[Any] = [get(name) for name in _TEXTS]
-    if (
-        type(event_time) is not int
-        or type(received_at) is not int
-        or type(body_hash) is not str
-        or type(data) is not dict
-        or (success is not None and type(success) is not bool)
-        or (score is not None and type(score) is not float and type(score) is not int)
-        or not 0 <= event_time <= TIME_MS_MAX
-        or not 0 <= received_at <= TIME_MS_MAX
-        or not (score is None or 0 <= score <= SCORE_MAX)
-        or not _is_hash(body_hash)
-        or not _are_plain(texts)
-    ):
-        _blame(fields)
-    event_id, client_id, session_id, user_id, event_type, industry, campaign_type = texts
+    texts: list[Any] = [get(name) for name in _TEXT_CHARS_MAX]
+    if not _are_short_and_plain(texts) or not _rest_is_plain(fields):
+        _check(fields)
     try:
-        body = canonical_json(data)
+        body = canonical_json(fields["event_data"])
     except (ValueError, RecursionError) as error:
         raise MalformedRecord("bad_text", f"event_data: {error}"[:200]) from None
-    facts = Facts(industry, campaign_type, success, None if score is None else float(score))
+    event_id, client_id, session_id, event_type, user_id, industry, campaign_type = texts
+    score = get("success_score")
     return Event(
         event_id,
         client_id,
         session_id,
         user_id,
         event_type,
-        event_time,
-        received_at,
-        body_hash,
-        facts,
+        fields["event_time"],
+        fields["received_at"],
+        fields["body_hash"],
+        Facts(industry, campaign_type, get("success"), None if score is None else float(score)),
         body,
     )
 
@@ -131,52 +131,61 @@ def heartbeat(partition: int, now_ms: int) -> bytes:
     )
 
 
-def _are_plain(texts: list[Any]) -> bool:
-    """Whether all texts, in the order of `_TEXTS`, are such as `admit` lets in."""
-    for value, (name, chars_max) in zip(texts, _TEXTS.items(), strict=True):
-        if value is None and name in _OPTIONAL:
-            continue
-        if type(value) is not str or not 0 < len(value) <= chars_max:
-            return False
-        if not (value.isascii() and value.isprintable()) and _fault_of(value):
-            return False
-    return True
-
-
-def _fault_of(text: str) -> str:
-    if _control_in(text):
-        return "holds a control character"
+def _are_short_and_plain(texts: list[Any]) -> bool:
+    """A quick yes for most records; no means only that `_check` has to look."""
+    if None in texts:
+        texts = texts[:4] + [text for text in texts[4:] if text is not None]
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "holds a lone surrogate"
-    return ""
+        joined = "".join(texts)
+    except TypeError:
+        return False
+    lengths = [len(text) for text in texts]
+    return (
+        min(lengths) > 0
+        and max(lengths) <= _CHARS_MAX_EACH
+        and joined.isascii()
+        and joined.isprintable()
+    )
 
 
-def _blame(fields: dict[str, Any]) -> NoReturn:
-    """Say what is wrong with a record that did not pass."""
-    kinds: dict[str, tuple[type, ...]] = {
-        **dict.fromkeys(_TEXTS, (str,)),
-        "event_time": (int,),
-        "received_at": (int,),
-        "body_hash": (str,),
-        "success": (bool,),
-        "success_score": (int, float),
-        "event_data": (dict,),
-    }
-    for name, kind in kinds.items():
+def _rest_is_plain(fields: dict[str, Any]) -> bool:
+    """Exact for the numbers, the truth value, the hash and the kind of the data."""
+    get = fields.get
+    event_time = get("event_time")
+    received_at = get("received_at")
+    body_hash = get("body_hash")
+    success = get("success")
+    score = get("success_score")
+    return (
+        type(event_time) is int
+        and type(received_at) is int
+        and 0 <= event_time <= TIME_MS_MAX
+        and 0 <= received_at <= TIME_MS_MAX
+        and type(body_hash) is str
+        and _is_hash(body_hash) is not None
+        and (success is None or type(success) is bool)
+        and (score is None or (type(score) in (int, float) and 0 <= score <= SCORE_MAX))
+        and type(get("event_data")) is dict
+    )
+
+
+def _check(fields: dict[str, Any]) -> None:
+    """The rules one by one, to name what is wrong."""
+    for name, kinds in _KINDS.items():
         value = fields.get(name)
         if name not in fields and name not in _OPTIONAL:
             raise MalformedRecord("missing_field", name)
-        if type(value) not in kind and not (value is None and name in _OPTIONAL):
+        if type(value) not in kinds and not (value is None and name in _OPTIONAL):
             raise MalformedRecord("wrong_type", f"{name} is {type(value).__name__}")
-    for name, chars_max in _TEXTS.items():
+    for name, chars_max in _TEXT_CHARS_MAX.items():
         text = fields.get(name)
-        if text is not None:
-            if not 0 < len(text) <= chars_max:
-                raise MalformedRecord("out_of_range", f"{name} has {len(text)} characters")
-            if fault := _fault_of(text):
-                raise MalformedRecord("bad_text", f"{name} {fault}")
+        if text is None:
+            continue
+        if not 0 < len(text) <= chars_max:
+            raise MalformedRecord("out_of_range", f"{name} has {len(text)} characters")
+        if control_in(text) or not text_is_whole(text):
+            raise MalformedRecord("bad_text", f"{name} has a control character or half a character")
     if not _is_hash(fields["body_hash"]):
         raise MalformedRecord("out_of_range", "body_hash is not 32 hexadecimal digits")
-    raise MalformedRecord("out_of_range", "event_time, received_at or success_score")
+    if not _rest_is_plain(fields):
+        raise MalformedRecord("out_of_range", "a time or success_score is out of range")

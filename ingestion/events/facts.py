@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ingestion.events.values import control_in
+
 LABEL_CHARS_MAX = 100
 SCORE_MAX = 10.0
 _SCORE_DECIMALS = 5
-_control_in = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 
 
 class Facts(NamedTuple):
@@ -61,6 +61,6 @@ def label(value: Any) -> str | None:
     if type(value) is not str:
         return None
     text: str = value if value.isascii() else unicodedata.normalize("NFC", value)
-    if 0 < len(text) <= LABEL_CHARS_MAX and (text.isprintable() or not _control_in(text)):
+    if 0 < len(text) <= LABEL_CHARS_MAX and (text.isprintable() or not control_in(text)):
         return text
     return None

@@ -79,7 +79,7 @@ def refused(batch: Batch) -> HttpError:
     """400: nothing of the request is stored; names the first bad event, lists the others."""
     first = batch.refusals[0]
     listed = [_refused(refusal) for refusal in batch.refusals[:_ERRORS_LISTED_MAX]]
-    name = f"event {first.index}"
+    name = f"event {first.place}"
     if first.error.event_id is not None:
         name += f" ({first.error.event_id})"
     return HttpError(
@@ -106,7 +106,7 @@ def not_stored(batch: Batch, message: str, remedy: str) -> HttpError:
 
 def _fates(batch: Batch) -> list[EventFate]:
     """One per event sent, in order."""
-    refusals = {refusal.index: refusal for refusal in batch.refusals}
+    refusals = {refusal.place: refusal for refusal in batch.refusals}
     ids = iter(batch.event_ids)
     count = len(batch.event_ids) + len(batch.refusals)
     return [
@@ -118,7 +118,7 @@ def _fates(batch: Batch) -> list[EventFate]:
 def _refused(refusal: Refusal) -> EventFate:
     error = refusal.error
     return EventFate(
-        refusal.index,
+        refusal.place,
         "refused",
         error.event_id,
         error.code,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingestion.events.admission import admit
 from ingestion.events.codec import encode
-from ingestion.events.errors import RejectedEvent
+from ingestion.events.errors import MalformedJson, RejectedEvent
 from ingestion.events.key import partition_key
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(NamedTuple):
     """What is the same for all events of a request."""
 
     client_id: str
@@ -21,15 +19,13 @@ class Intake:
     new_id: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """An event that was not let in, by its place in the request (from 0)."""
 
-    index: int
+    place: int
     error: RejectedEvent
 
 
-@dataclass(slots=True)
 class Batch:
     """Accepted events as (key, value) records, and what the answer has to say.
 
@@ -37,11 +33,14 @@ class Batch:
     `wrong_type_keys` counts known keys of the wrong type.
     """
 
-    records: list[tuple[bytes | None, bytes]] = field(default_factory=list)
-    event_ids: list[str] = field(default_factory=list)
-    made: list[int] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    wrong_type_keys: dict[str, int] = field(default_factory=dict)
+    __slots__ = ("event_ids", "made", "records", "refusals", "wrong_type_keys")
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes]] = []
+        self.event_ids: list[str] = []
+        self.made: list[int] = []
+        self.refusals: list[Refusal] = []
+        self.wrong_type_keys: dict[str, int] = {}
 
     def add(self, index: int, raw: Any, intake: Intake) -> None:
         """Judge one decoded event by the reference rules."""
@@ -62,3 +61,10 @@ class Batch:
             self.wrong_type_keys[key] = self.wrong_type_keys.get(key, 0) + 1
         self.event_ids.append(event.event_id)
         self.records.append((partition_key(event), encode(event)))
+
+    def refuse(self, index: int, error: MalformedJson) -> None:
+        """The event at this place is not acceptable JSON."""
+        refusal = RejectedEvent(
+            "event", f"is not acceptable JSON: {error}", "send valid JSON", code="malformed_json"
+        )
+        self.refusals.append(Refusal(index, refusal))

@@ -76,13 +76,9 @@ class Heartbeats:
         now_ms = self._clock.now_ms()
         quiet = self._quiet.observe(ends, now_ms)
         for partition in quiet:
-            self._producer.publish(
-                LEARNING_EVENTS.name,
-                [(_KEY, heartbeat(partition, now_ms))],
-                now_ms,
-                self._written,
-                partition,
-            )
+            record = (_KEY, heartbeat(partition, now_ms))
+            fate = self._producer.publish(LEARNING_EVENTS.name, [record], now_ms, partition)
+            fate.add_done_callback(lambda done: self._written(done.result()))
         return len(quiet)
 
     def _written(self, failure: str | None) -> None:

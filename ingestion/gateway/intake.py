@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from infra.http import HttpError, Request, errors
 from ingestion.events.errors import MalformedJson
 from ingestion.gateway.batch import Batch, Intake
-from ingestion.gateway.fast_json import loads, loads_lines
+from ingestion.gateway.fast_json import UNDECODED, loads, loads_lines
 from ingestion.gateway.quick import read_quickly
 
 LINE_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 # Above this the reference runs beside the event loop, so that one odd body delays nobody.
 _INLINE_BYTES_MAX = 65_536
 # What the reference says of a second document in the same body.
@@ -42,12 +45,15 @@ async def read_events(request: Request, intake: Intake, events_max: int) -> Batc
 
 def read_carefully(body: bytes, lines: bool, intake: Intake, events_max: int) -> Batch:
     """Any body, by the reference rules, event by event."""
-    raws = _decoded(body, lines)
-    if len(raws) > events_max:
-        raise too_many_events(len(raws), events_max)
+    documents = _documents(body, lines)
+    if len(documents) > events_max:
+        raise too_many_events(len(documents), events_max)
     batch = Batch()
-    for index, raw in enumerate(raws):
-        batch.add(index, raw, intake)
+    for index, document in enumerate(documents):
+        if type(document) is MalformedJson:
+            batch.refuse(index, document)
+        else:
+            batch.add(index, document, intake)
     return batch
 
 
@@ -70,13 +76,34 @@ def malformed(error: MalformedJson) -> HttpError:
     )
 
 
-def _decoded(body: bytes, lines: bool) -> list[Any]:
+def _documents(body: bytes, lines: bool) -> list[Any]:
+    """One decoded event each, or the MalformedJson that stands in its place."""
     try:
         if lines:
             return loads_lines(body)
         value = loads(body)
     except MalformedJson as error:
         if not lines and error.reason == _MORE_THAN_ONE and body.lstrip()[:1] == b"{":
-            return _decoded(body, True)
-        raise malformed(error) from None
+            return _documents(body, True)
+        pieces = _pieces(body, lines)
+        if pieces is None:
+            raise malformed(error) from None
+        return [_piece(piece) for piece in pieces]
     return value if type(value) is list else [value]
+
+
+def _pieces(body: bytes, lines: bool) -> list[bytes] | None:
+    """The raw events of a body that is not acceptable as a whole; None when it has no parts."""
+    if lines:
+        return [line for line in body.split(b"\n") if line.strip(b" \t\r")]
+    try:
+        return [bytes(raw) for raw in _RAWS.decode(body)]
+    except UNDECODED:
+        return None
+
+
+def _piece(raw: bytes) -> Any:
+    try:
+        return loads(raw)
+    except MalformedJson as error:
+        return error

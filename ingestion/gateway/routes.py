@@ -118,7 +118,7 @@ class EventRoutes:
         batch = segment_intake.judge(calls, intake)
         _count(batch)
         dead = [
-            dead_letter(refusal, calls[refusal.index].as_json(), request.path, intake)
+            dead_letter(refusal, calls[refusal.place].as_json(), request.path, intake)
             for refusal in batch.refusals
         ]
         try:

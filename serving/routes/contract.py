@@ -10,6 +10,7 @@ import msgspec
 
 from infra.http import Request, Response, Route, json_response, openapi
 from serving.docs_page import CONTENT_SECURITY_POLICY, render
+from serving.questions import SOMETHING_ASKED, MatchRequest
 
 _TITLE = "Sagestream serving"
 _DESCRIPTION = "Which behaviour leads to success, with the evidence."
@@ -66,6 +67,7 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
             openapi(routes, title=_TITLE, version=version("sagestream"), description=_DESCRIPTION)
         )
     )
+    document["components"]["schemas"][MatchRequest.__name__]["anyOf"] = list(SOMETHING_ASKED)
     for path, operations in document["paths"].items():
         for operation in operations.values():
             answers = operation["responses"]

@@ -12,8 +12,6 @@ from serving.questions import MatchRequest, checked_hash, understand
 from serving.read_path import ReadPath
 from serving.render import match_answer, pattern_answer
 
-_BODY_BYTES_MAX = 65_536
-
 
 def routes(read_path: ReadPath, clock: Clock) -> Sequence[Route]:
     """Both need a key with the scope `read`."""
@@ -42,7 +40,6 @@ def routes(read_path: ReadPath, clock: Clock) -> Sequence[Route]:
             "enough different clients contributed to it.",
             request=MatchRequest,
             response=MatchAnswer,
-            body_bytes_max=_BODY_BYTES_MAX,
         ),
         Route(
             method="GET",

@@ -2,7 +2,8 @@
 
 SagestreamError
 ├── ClickHouseAway (RetryLater)        no answer, or a passing fault: try again, nothing was lost
-└── ClickHouseRefused (CannotRun)      wrong password, wrong statement, wrong schema: mend it
+├── ClickHouseRefused (CannotRun)      wrong password, wrong statement, wrong schema: mend it
+└── MigrationRefused (CannotRun)       see storage.migration_files
 """
 
 from __future__ import annotations

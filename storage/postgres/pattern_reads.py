@@ -7,7 +7,7 @@ clients did. Every function takes the asking client, so that no caller can forge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from storage.postgres.errors import translated
 from storage.postgres.pool import Connection
-from stream_jobs.patterns.window import WINDOW_SIZE_MS
 
 Vector = NDArray[np.float32]
 
@@ -41,7 +40,11 @@ class PatternFilters:
 
 @dataclass(frozen=True, slots=True)
 class PatternRow:
-    """One detected pattern. Rates and confidence in [0, 1]; times are UTC."""
+    """One detected pattern. Rates and confidence in [0, 1]; times are UTC.
+
+    Totals and the context's totals are as of the read; confidence, lift and outcomes as of the last
+    refresh. `success_ppm` sums success in parts per million.
+    """
 
     pattern_hash: str
     pattern_type: str
@@ -60,6 +63,9 @@ class PatternRow:
     first_seen: datetime
     last_seen: datetime
     updated_at: datetime
+    success_ppm: int
+    context_trials: int
+    context_success_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +84,15 @@ class StoreSeen:
     updated_at: datetime | None
 
 
-_WINDOW = timedelta(milliseconds=WINDOW_SIZE_MS)
-
 _COLUMNS = """p.pattern_hash, p.pattern_type, p.industries[1], p.campaign_type, p.path,
-    p.sample_size, p.success_rate::float8, p.lift::float8, p.confidence_score::float8,
+    p.sample_size, p.success_rate::float8, p.lift, p.confidence_score::float8,
     p.client_count, p.conditions, p.outcomes, p.algorithm_version, p.embedding_version,
-    p.first_seen, p.last_seen, p.updated_at"""
+    p.first_seen, p.last_seen, p.updated_at, p.success_ppm_sum,
+    coalesce(t.trials, 0), coalesce(t.success_ppm_sum, 0)"""
+
+_CONTEXT = """LEFT JOIN context_totals t
+    ON t.algorithm_version = p.algorithm_version
+    AND t.industry = p.industries[1] AND t.campaign_type = p.campaign_type"""
 
 _VISIBLE = """p.detected AND (
         p.client_count >= %(shared_min_clients)s
@@ -93,27 +102,40 @@ _VISIBLE = """p.detected AND (
         )
     )"""
 
+_RANKED = """round(p.distance::numeric, 3), p.confidence_score DESC, p.lift DESC NULLS LAST,
+    p.pattern_hash"""
+
 # Exact: the distance to every visible pattern is computed, so filters can never cost results.
+# OFFSET 0 keeps the distance from being computed twice, for the order and for the answer.
 _MATCH = f"""
-SELECT {_COLUMNS}, p.embedding <=> %(embedding)b AS distance
-FROM success_patterns p
-WHERE {_VISIBLE}
-    AND (%(industry)s::text IS NULL OR p.industries @> ARRAY[%(industry)s::text])
-    AND (%(campaign_type)s::text IS NULL OR p.campaign_type = %(campaign_type)s)
-    AND (%(pattern_type)s::text IS NULL OR p.pattern_type = %(pattern_type)s)
-    AND (%(confidence_min)s::float8 IS NULL OR p.confidence_score >= %(confidence_min)s::float8)
-    AND (%(sample_size_min)s::int IS NULL OR p.sample_size >= %(sample_size_min)s::int)
-ORDER BY round((p.embedding <=> %(embedding)b)::numeric, 3), p.confidence_score DESC,
-    p.lift DESC NULLS LAST, p.pattern_hash
-LIMIT %(k)s
+WITH p AS (
+    SELECT p.* FROM (
+        SELECT p.*, p.embedding <=> %(embedding)b AS distance
+        FROM success_patterns p
+        WHERE {_VISIBLE}
+            AND (%(industry)s::text IS NULL OR p.industries @> ARRAY[%(industry)s::text])
+            AND (%(campaign_type)s::text IS NULL OR p.campaign_type = %(campaign_type)s)
+            AND (%(pattern_type)s::text IS NULL OR p.pattern_type = %(pattern_type)s)
+            AND (%(confidence_min)s::float8 IS NULL
+                OR p.confidence_score >= %(confidence_min)s::float8)
+            AND (%(sample_size_min)s::int IS NULL OR p.sample_size >= %(sample_size_min)s::int)
+        OFFSET 0
+    ) p
+    ORDER BY {_RANKED}
+    LIMIT %(k)s
+)
+SELECT {_COLUMNS}, p.distance FROM p {_CONTEXT} ORDER BY {_RANKED}
 """  # noqa: S608 (only constants above are joined)
 
-_GET = f"SELECT {_COLUMNS} FROM success_patterns p WHERE p.pattern_hash = %(hash)s AND {_VISIBLE}"  # noqa: S608
+_GET = f"""
+SELECT {_COLUMNS} FROM success_patterns p {_CONTEXT}
+WHERE p.pattern_hash = %(hash)s AND {_VISIBLE}
+"""  # noqa: S608
 
-# Both are true of every answer read afterwards.
+# The writer notes the newest window end of each partition with its position.
 _SEEN = """
-SELECT (SELECT max(window_start) FROM session_windows),
-    (SELECT max(updated_at) FROM consumer_offsets WHERE consumer_group = 'pattern-writer')
+SELECT 'epoch'::timestamptz + max(watermark_ms) * interval '1 millisecond', max(updated_at)
+FROM consumer_offsets WHERE consumer_group = 'pattern-writer'
 """
 
 
@@ -144,7 +166,7 @@ def match(
         "sample_size_min": filters.sample_size_min,
     }
     with translated():
-        rows = connection.execute(_MATCH.encode(), parameters).fetchall()
+        rows = connection.execute(_MATCH.encode(), parameters, prepare=True).fetchall()
     return [PatternMatch(_pattern(row[:-1]), row[-1]) for row in rows]
 
 
@@ -156,7 +178,7 @@ def get(connection: Connection, pattern_hash: str, *, audience: Audience) -> Pat
         "shared_min_clients": audience.shared_min_clients,
     }
     with translated():
-        row = connection.execute(_GET.encode(), parameters).fetchone()
+        row = connection.execute(_GET.encode(), parameters, prepare=True).fetchone()
     return None if row is None else _pattern(row)
 
 
@@ -165,8 +187,7 @@ def store_seen(connection: Connection) -> StoreSeen:
     with translated():
         row = connection.execute(_SEEN).fetchone()
     assert row is not None
-    window_end = None if row[0] is None else row[0] + _WINDOW
-    return StoreSeen(window_end, row[1])
+    return StoreSeen(*row)
 
 
 def _pattern(row: tuple[Any, ...]) -> PatternRow:

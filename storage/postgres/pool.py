@@ -34,9 +34,11 @@ def connect(
 ) -> Connection:
     """One connection, outside any pool; `name` shows in pg_stat_activity.
 
-    Every statement is its own transaction unless it runs inside `transaction(connection)`. With `vectors`, numpy arrays of float32 can be sent and received. With `replayable`, a commit
-    does not wait for the disk: only for writers that keep their position in the log in the same
-    transaction, so that whatever a dying server forgets is simply read again.
+    Every statement is its own transaction unless it runs inside `transaction(connection)`.
+
+    `vectors`: numpy arrays of float32 can be sent and received.
+    `replayable`: a commit does not wait for the disk. Only for writers that keep their position
+    in the log in the same transaction: what a dying server forgets is simply read again.
 
     Raises:
         PostgresAway: it cannot be reached.
@@ -66,7 +68,8 @@ def transaction(connection: Connection, *, force_rollback: bool = False) -> Iter
 class Pool:
     """A few connections shared by threads; opens at once, connects when first needed.
 
-    With `vectors`, numpy arrays of float32 can be sent and received.
+    With `vectors`, numpy arrays of float32 can be sent and received. With `plan_once`, a prepared
+    statement is planned at its first use only: planning over 32 partitions costs more than running.
     """
 
     def __init__(
@@ -78,10 +81,14 @@ class Pool:
         wait_s: float = 5.0,
         statement_timeout_ms: int = 60_000,
         vectors: bool = False,
+        plan_once: bool = False,
     ) -> None:
+        parameters = _parameters(name, statement_timeout_ms)
+        if plan_once:
+            parameters["options"] += " -c plan_cache_mode=force_generic_plan"
         self._library: ConnectionPool[Connection] = ConnectionPool(
             dsn,
-            kwargs=_parameters(name, statement_timeout_ms),
+            kwargs=parameters,
             min_size=0,
             max_size=connections_max,
             timeout=wait_s,

@@ -21,6 +21,7 @@ from storage.postgres.event_store import Claims, StoredCopy
 from storage.postgres.offsets import PartitionCounts, Position
 from storage.postgres.pool import Connection, transaction
 from storage.postgres.window_events import Window
+from storage.writers.batch_loop import Stored
 from storage.writers.bisection import refused_rows
 from storage.writers.errors import BatchRefused
 from storage.writers.event_batch import EventBatch, Identity, prepare, rows_of
@@ -30,14 +31,6 @@ from storage.writers.letters import letter_of, to_publish
 GROUP = "event-writer"
 _PARTITIONS_EVERY_S = 24 * 3600.0
 _PARTITIONS_RETRY_S = 60.0
-
-
-@dataclass(slots=True)
-class Stored:
-    """What a batch did: the new positions, and the fates of its records by partition."""
-
-    positions: dict[PartitionKey, Position]
-    counts: dict[PartitionKey, PartitionCounts]
 
 
 @dataclass(slots=True)

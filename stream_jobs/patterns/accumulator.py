@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 from ingestion.events.event import Event
@@ -11,11 +12,13 @@ FIELD_SEPARATOR = "\x1f"
 LINE_SEPARATOR = "\x1e"
 NULL = "\x02"
 _VERSION_PREFIX = b"w1\n"
-_FIELDS = 8
+_SCORE_MAX = 10.0
+# Engines write truth values in their own way.
+_BOOLEANS = {NULL: None, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
 class WindowEvent(NamedTuple):
-    """What a window keeps of an event."""
+    """What a window keeps of an event; a tuple, since engines make one per event."""
 
     event_id: str
     body_hash: str
@@ -28,21 +31,13 @@ class WindowEvent(NamedTuple):
 
     @classmethod
     def of(cls, event: Event) -> WindowEvent:
-        facts = event.facts
+        """The window's part of an accepted event."""
         return cls(
-            event.event_id,
-            event.body_hash,
-            event.event_time,
-            event.event_type,
-            facts.industry,
-            facts.campaign_type,
-            facts.success,
-            facts.success_score,
+            event.event_id, event.body_hash, event.event_time, event.event_type, *event.facts
         )
 
     def to_line(self) -> str:
         """One line; no field can hold the separators, which are control characters."""
-        success = NULL if self.success is None else ("true" if self.success else "false")
         return FIELD_SEPARATOR.join(
             (
                 self.event_id,
@@ -51,7 +46,7 @@ class WindowEvent(NamedTuple):
                 self.event_type,
                 NULL if self.industry is None else self.industry,
                 NULL if self.campaign_type is None else self.campaign_type,
-                success,
+                NULL if self.success is None else "true" if self.success else "false",
                 NULL if self.success_score is None else repr(self.success_score),
             )
         )
@@ -63,24 +58,30 @@ class WindowEvent(NamedTuple):
         Raises:
             ValueError: not such a line.
         """
-        event_id, body_hash, time, kind, industry, campaign, success, score = line.split(
-            FIELD_SEPARATOR
-        )
-        if not event_id or not kind or success not in _BOOLEANS:
-            raise ValueError("event id or type is empty, or success is not a truth value")
-        return cls(
-            event_id,
-            body_hash,
-            int(time),
-            kind,
-            None if industry == NULL else industry,
-            None if campaign == NULL else campaign,
-            _BOOLEANS[success],
-            None if score == NULL else float(score),
-        )
+        try:
+            event_id, body_hash, time, kind, industry, campaign_type, success, score = line.split(
+                FIELD_SEPARATOR
+            )
+            made = cls(
+                event_id,
+                body_hash,
+                int(time),
+                kind,
+                None if industry == NULL else industry,
+                None if campaign_type == NULL else campaign_type,
+                _BOOLEANS[success],
+                None if score == NULL else float(score),
+            )
+        except KeyError:
+            raise ValueError("success is not a truth value") from None
+        if not event_id or not kind:
+            raise ValueError("the event id or type is empty")
+        if made.success_score is not None and not 0 <= made.success_score <= _SCORE_MAX:
+            raise ValueError("the score is out of range")
+        return made
 
 
-_BOOLEANS = {NULL: None, "true": True, "false": False, "TRUE": True, "FALSE": False}
+_in_order = itemgetter(2, 0)
 
 
 class WindowAccumulator:
@@ -95,15 +96,14 @@ class WindowAccumulator:
 
     def add(self, event: WindowEvent) -> None:
         """Of two copies the one with the smaller (body hash, event time) stays."""
-        present = self._events.get(event.event_id)
-        if present is None or (event.body_hash, event.event_time) < (
-            present.body_hash,
-            present.event_time,
-        ):
+        present = self._events.setdefault(event.event_id, event)
+        if present is not event and _precedence(event) < _precedence(present):
             self._events[event.event_id] = event
 
     def merge(self, other: WindowAccumulator) -> WindowAccumulator:
-        merged = WindowAccumulator(self._events.values())
+        """The union, as a new accumulator."""
+        merged = WindowAccumulator()
+        merged._events = dict(self._events)
         for event in other._events.values():
             merged.add(event)
         return merged
@@ -115,9 +115,10 @@ class WindowAccumulator:
 
     def ordered(self) -> list[WindowEvent]:
         """Events by (event time, event id)."""
-        return sorted(self._events.values(), key=lambda e: (e.event_time, e.event_id))
+        return sorted(self._events.values(), key=_in_order)
 
     def to_bytes(self) -> bytes:
+        """Equal sets have equal bytes."""
         return _VERSION_PREFIX + LINE_SEPARATOR.join(e.to_line() for e in self.ordered()).encode()
 
     @classmethod
@@ -130,9 +131,30 @@ class WindowAccumulator:
         if not raw.startswith(_VERSION_PREFIX):
             raise ValueError("accumulator bytes of an unknown version")
         text = raw[len(_VERSION_PREFIX) :].decode()
-        return cls(WindowEvent.from_line(line) for line in text.split(LINE_SEPARATOR) if line)
+        return cls(map(WindowEvent.from_line, text.split(LINE_SEPARATOR))) if text else cls()
+
+    @classmethod
+    def from_lines(cls, text: str) -> tuple[WindowAccumulator, int]:
+        """(accumulator, number of unreadable lines) of an engine's joined lines.
+
+        A record that is no event is dead-lettered by the event writer; an engine that reads the
+        same log must leave it out and go on.
+        """
+        made = cls()
+        refused = 0
+        for line in text.split(LINE_SEPARATOR):
+            try:
+                made.add(WindowEvent.from_line(line))
+            except ValueError:
+                refused += 1
+        return made, refused
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WindowAccumulator) and self._events == other._events
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _precedence(event: WindowEvent) -> tuple[str, int, str]:
+    """Total even for forged records that share a hash: the line decides last."""
+    return (event.body_hash, event.event_time, event.to_line())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stream_jobs.patterns.accumulator import WindowAccumulator, WindowEvent
-from stream_jobs.patterns.signals import DEFAULT_SIGNALS, SignalTable
+from stream_jobs.patterns.signals import DEFAULT_SIGNALS, PPM, SignalTable
 
 ALGORITHM_VERSION = 1
 PATH_STEPS_MAX = 3
@@ -14,8 +14,7 @@ UNKNOWN = "unknown"
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One trial of a path (None: of the context itself) and its success in ppm."""
 
     industry: str
@@ -34,47 +33,55 @@ def detect(
     events = accumulator.ordered()
     if not events:
         return ()
-    industry = _last([event.industry for event in events])
-    campaign_type = _last([event.campaign_type for event in events])
-    best_after = _best_signal_after(events, signals)
-    steps, step_ends = _steps(events)
-    successes: dict[Path, int] = {}
-    for start in range(len(steps)):
-        for length in range(1, min(PATH_STEPS_MAX, len(steps) - start) + 1):
-            path = tuple(steps[start : start + length])
-            # The occurrence that ends first is the path's first: starts come in order.
-            successes.setdefault(path, best_after[step_ends[start + length - 1]])
-    return (
-        Observation(industry, campaign_type, None, best_after[0]),
-        *(
-            Observation(industry, campaign_type, path, successes[path])
-            for path in sorted(successes)
-        ),
-    )
+    industry = campaign_type = None
+    for event in reversed(events):  # the last known value of each
+        industry = event.industry if industry is None else industry
+        campaign_type = event.campaign_type if campaign_type is None else campaign_type
+        if industry is not None and campaign_type is not None:
+            break
+    industry = UNKNOWN if industry is None else industry
+    campaign_type = UNKNOWN if campaign_type is None else campaign_type
+    best_from = _best_signal_from(events, signals)
+    successes = _success_by_path(events, best_from)
+    observations = [Observation(industry, campaign_type, None, best_from[0])]
+    observations += [
+        Observation(industry, campaign_type, path, success_ppm)
+        for path, success_ppm in sorted(successes.items())
+    ]
+    return tuple(observations)
 
 
-def _last(values: list[str | None]) -> str:
-    return next((value for value in reversed(values) if value is not None), UNKNOWN)
-
-
-def _best_signal_after(events: list[WindowEvent], signals: SignalTable) -> list[int]:
+def _best_signal_from(events: list[WindowEvent], signals: SignalTable) -> list[int]:
     """Entry i: the largest signal among events i, i+1, …; the entry after the last is 0."""
-    best = [0] * (len(events) + 1)
+    best_from = [0] * (len(events) + 1)
+    best = 0
     for index in range(len(events) - 1, -1, -1):
-        best[index] = max(best[index + 1], signals.of(events[index]) or 0)
-    return best
+        if best < PPM:
+            signal = signals.of(events[index])
+            if signal is not None and signal > best:
+                best = signal
+        best_from[index] = best
+    return best_from
 
 
-def _steps(events: list[WindowEvent]) -> tuple[list[str], list[int]]:
-    """Event types with immediate repeats collapsed, and for each the index after its first event.
+def _success_by_path(events: list[WindowEvent], best_from: list[int]) -> dict[Path, int]:
+    """Steps are event types with immediate repeats collapsed; each path counts where it is first.
 
-    A path has occurred once the first event of its last step is there; a repeat of that step
-    comes after the path and may carry its success.
+    A path has occurred once the first event of its last step is there: a repeat of that step
+    comes after the path and may carry its success. Steps come in order, so the occurrence that
+    is seen first is also the one that ends first.
     """
-    steps: list[str] = []
-    ends: list[int] = []
+    successes: dict[Path, int] = {}
+    before = last = None
     for index, event in enumerate(events):
-        if not steps or steps[-1] != event.event_type:
-            steps.append(event.event_type)
-            ends.append(index + 1)
-    return steps, ends
+        step = event.event_type
+        if step == last:
+            continue
+        after = best_from[index + 1]
+        successes.setdefault((step,), after)
+        if last is not None:
+            successes.setdefault((last, step), after)
+            if before is not None:
+                successes.setdefault((before, last, step), after)
+        before, last = last, step
+    return successes

@@ -3,7 +3,9 @@
 Depends on industry, campaign type and path only, never on totals, so a row's vector is written
 once. Each feature adds a signed weight to one of 512 coordinates (Weinberger et al. 2009,
 "Feature hashing for large scale multitask learning"); cosine similarity then compares the
-weighted features that two patterns share.
+weighted features that two patterns share. The weights make this order, nearest first: the same
+meaning, half of another context, half of another path, wholly another context, wholly another
+path.
 """
 
 from __future__ import annotations
@@ -81,15 +83,19 @@ def shared_features(
 
 
 def _vector(named: dict[str, float]) -> Vector:
-    vector = np.zeros(DIMENSIONS, dtype=np.float64)
+    weights: dict[int, float] = {}
     for name, weight in named.items():
         index, sign = _slot(name)
-        vector[index] += sign * weight
-    norm = math.sqrt(float(vector @ vector))
-    if norm == 0.0:  # two features met in one slot with opposite signs and nothing else was asked
-        index, _sign = _slot("\x1f".join(named))
-        vector[index] = norm = 1.0
-    return (vector / norm).astype(np.float32)
+        weights[index] = weights.get(index, 0.0) + sign * weight
+    # Summed here and not in the numeric library, whose last digit depends on the processor.
+    norm = math.sqrt(math.fsum(weight * weight for weight in weights.values()))
+    if norm == 0.0:  # features met in one slot with opposite signs, and there was nothing else
+        index, norm = _slot("\x1f".join(named))[0], 1.0
+        weights = {index: 1.0}
+    vector = np.zeros(DIMENSIONS, dtype=np.float32)
+    for index, weight in weights.items():
+        vector[index] = weight / norm
+    return vector
 
 
 @lru_cache(maxsize=65_536)

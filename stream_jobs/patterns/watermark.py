@@ -1,4 +1,8 @@
-"""The clock of the log: how far event time has come, as a function of the records alone."""
+"""The clock of the log: how far event time has come, as a function of the records alone.
+
+A watermark W says that every moment up to and including W is over. A window therefore fires once
+its last millisecond is over, W >= end - 1, which is also how the engines read a watermark.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,10 @@ OUT_OF_ORDERNESS_MS = 5_000
 
 
 class PartitionWatermark:
-    """Largest min(event_time, received_at) seen in one partition, minus the allowed disorder."""
+    """Largest min(event_time, received_at) seen in one partition, minus the allowed disorder.
+
+    `value` is None before the first record, heartbeats included.
+    """
 
     __slots__ = ("value",)
 
@@ -18,14 +25,22 @@ class PartitionWatermark:
         self.value = value
 
     def advance(self, event_time: int, received_at: int) -> None:
-        """A sender whose clock runs ahead must not make everybody else late: hence the min."""
+        """Take in one record; both times in ms.
+
+        A sender whose clock runs ahead must not make everybody else late: hence the min.
+        """
         candidate = min(event_time, received_at) - OUT_OF_ORDERNESS_MS
         if self.value is None or candidate > self.value:
             self.value = candidate
 
     def is_late(self, event_time: int) -> bool:
-        """True when the event's window may already have fired."""
-        return self.value is not None and window_end(window_start(event_time)) <= self.value
+        """True when the event's window may already have fired. Ask before `advance`."""
+        return has_fired(window_start(event_time), self.value)
+
+
+def has_fired(start: int, watermark: int | None) -> bool:
+    """True when a watermark closes the window that begins at `start` (ms)."""
+    return watermark is not None and window_end(start) - 1 <= watermark
 
 
 def combined(values: Iterable[int | None]) -> int | None:

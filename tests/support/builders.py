@@ -67,12 +67,17 @@ def random_log(
     copies: float = 0.05,
     conflicts: float = 0.0,
 ) -> list[Event]:
-    """A log in order of arrival: few busy sessions, many quiet ones, exact copies, conflicts."""
+    """A log about in order of arrival: few busy sessions, many quiet ones, ties in time, facts and
+    signals of every kind, scores outside their range, exact copies, and conflicts (a second body
+    under one identity, some of them in another window).
+    """
     rng = random.Random(seed)
     log: list[Event] = []
     for number in range(events):
         rank = min(int(rng.paretovariate(0.8)), sessions)
         at_ms = start_ms + number * span_ms // events
+        if rng.random() < 0.5:
+            at_ms -= at_ms % 1_000
         data: dict[str, Any] = {"industry": rng.choice(("retail", "media"))}
         if rng.random() < 0.5:
             data["campaign_type"] = rng.choice(("email", "social"))

@@ -46,7 +46,7 @@ async def call(
     all_headers.setdefault("content-length", str(len(body)))
     if key is not None:
         all_headers["authorization"] = f"Bearer {key}"
-    request = Request(method, path, query, all_headers, "127.0.0.1:1")
+    request = Request(method, path, query, all_headers)
     return await app.respond(request, BodyOf(body))
 
 

@@ -17,8 +17,10 @@ import psycopg
 
 from infra import settings as settings_module
 from infra.kafka.admin import KafkaAdmin
+from infra.kafka.producer import Producer, Record
 from infra.settings import Settings
 from infra.topics import LATE_EVENTS, LEARNING_EVENTS, SESSION_WINDOWS
+from ingestion.events.codec import heartbeat
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).parent / "sagestream"
@@ -42,7 +44,7 @@ class Platform:
 
     def __init__(self, home: Path, overrides: Mapping[str, str]) -> None:
         self.home = home
-        self._environment = {**os.environ, "SAGESTREAM_HOME": str(home), **overrides}
+        self.environment = {**os.environ, "SAGESTREAM_HOME": str(home), **overrides}
         self.settings: Settings
 
     def command(self, *arguments: str, check: bool = True, text: str | None = None) -> str:
@@ -50,7 +52,7 @@ class Platform:
         outcome = subprocess.run(
             [str(COMMAND), *arguments],
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             input=text,
             capture_output=True,
             text=True,
@@ -89,10 +91,65 @@ class Platform:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def tell_time(self, now_ms: int) -> None:
+        """Heartbeats in every partition: the log's clock moves on, as a gateway would move it."""
+        producer = Producer(self.settings.kafka_bootstrap, client_id="test-clock")
+        try:
+            producer.publish_and_wait(
+                [
+                    Record(LEARNING_EVENTS.name, b"_heartbeat", heartbeat(n, now_ms), 0, n)
+                    for n in range(LEARNING_EVENTS.partitions)
+                ]
+            )
+        finally:
+            producer.close()
+
+    def put_record(self, value: bytes | None, partition: int) -> None:
+        """A record straight into the log, past every check."""
+        producer = Producer(self.settings.kafka_bootstrap, client_id="test-poison")
+        try:
+            producer.publish_and_wait([Record(LEARNING_EVENTS.name, b"k", value, 0, partition)])
+        finally:
+            producer.close()
+
+    def windows_of(self, client_id: str) -> dict[tuple[str, int], tuple[int, Any]]:
+        """(session, window start in ms) → (revision, observations as stored)."""
+        rows = self.query(
+            "SELECT session_id, (extract(epoch FROM window_start) * 1000)::bigint, revision,"
+            " industry, campaign_type, observations FROM session_windows WHERE client_id = %s",
+            [client_id],
+        )
+        return {
+            (session, start): (
+                revision,
+                tuple(
+                    (industry, campaign, None if path is None else tuple(path), ppm)
+                    for path, ppm in observations
+                ),
+            )
+            for session, start, revision, industry, campaign, observations in rows
+        }
+
     def query(self, statement: str, parameters: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows from Postgres."""
         with psycopg.connect(self.settings.postgres_dsn) as connection:
             return connection.execute(statement, tuple(parameters)).fetchall()
+
+    def sql(self, statement: str) -> str:
+        """The answer of ClickHouse, as an analyst with curl would get it."""
+        settings = self.settings
+        answer = httpx.post(
+            settings.clickhouse_url,
+            params={"database": settings.clickhouse_database},
+            content=statement,
+            auth=(
+                settings.clickhouse_analyst_user,
+                settings.clickhouse_analyst_password.get_secret_value(),
+            ),
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.text.strip()
 
     def kill(self, part: str) -> int:
         """kill -9 the process of one part; returns its pid once it is gone."""

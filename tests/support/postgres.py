@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -19,8 +20,13 @@ import pytest
 
 from infra.local import unprivileged
 from storage.postgres import migrate
+from tests.support.builders import DAY_MS
 
 _READY_WITHIN_S = 30
+_INITDB_OPTIONS = (
+    *("-U", "postgres", "--auth", "trust"),
+    *("--encoding", "UTF8", "--locale", "C", "--no-sync"),
+)
 _CONFIGURATION = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -62,8 +68,7 @@ class PostgresServer:
                 unprivileged.open_path(self.folder)
                 unprivileged.open_path(binary("postgres"))
             subprocess.run(
-                [binary("initdb"), "-D", data, "-U", "postgres", "--auth", "trust"]
-                + ["--encoding", "UTF8", "--locale", "C", "--no-sync"],
+                [binary("initdb"), "-D", data, *_INITDB_OPTIONS],
                 check=True,
                 capture_output=True,
                 user=user_id,
@@ -135,6 +140,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 def _migrated_template(postgres_server: PostgresServer) -> str:
     dsn = postgres_server.create_database()
     migrate.apply(dsn)
+    with psycopg.connect(dsn) as connection:
+        # The builders' day has its month whatever the calendar says by now.
+        day = datetime.fromtimestamp(DAY_MS / 1000, UTC)
+        connection.execute("SELECT manage_partitions(%s)", (day,))
     return dsn
 
 

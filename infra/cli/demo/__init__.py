@@ -1,0 +1,1 @@
+"""The demonstration; start reading at `main.py`."""

@@ -100,12 +100,14 @@ def _tenant_of_person(rows: Sequence[dict[str, str]]) -> dict[str, str]:
 def _interaction(row: dict[str, str], tenant: str, shift_ms: int) -> Interaction:
     event_time_ms = int(row["timestamp"]) * 1000 + shift_ms
     identity = "\x1f".join([*row.values(), str(shift_ms)])
+    event_type = _EVENT_TYPES[row["eventType"]]
     return Interaction(
-        event_id=hashlib.sha256(identity.encode()).hexdigest()[:24],
+        # Exact copies share an id. It begins with the type, so ids order ties in time sensibly.
+        event_id=f"{event_type}-{hashlib.sha256(identity.encode()).hexdigest()[:24]}",
         tenant=tenant,
         session_id=row["sessionId"],
         user_id=row["personId"],
-        event_type=_EVENT_TYPES[row["eventType"]],
+        event_type=event_type,
         event_time_ms=event_time_ms,
         content_id=row["contentId"],
         device=_device(row["userAgent"]),

@@ -1,197 +1,165 @@
-"""The HTTP listener: a thread a connection, one engine."""
+"""The socket side: HTTP/1.1 with kept-alive connections, one thread each."""
 
 from __future__ import annotations
 
-import json
-import socket
-import uuid
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, cast
 
-from infra.local.clickhouse import statement, wire
-from infra.local.clickhouse.engine import Engine, Result
-from infra.local.clickhouse.errors import EngineError
-from infra.local.clickhouse.users import Users
+from infra import log
+from infra.local.clickhouse.body import RawBody
+from infra.local.clickhouse.errors import ClickHouseError, PortBusy
+from infra.local.clickhouse.limits import Limits
+from infra.local.clickhouse.service import Answer, Service
 
-_CONTENT_TYPES = {
-    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
-    "CSV": "text/csv; charset=UTF-8; header=absent",
-    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
-    "JSON": "application/json; charset=UTF-8",
-    "JSONEachRow": "application/x-ndjson; charset=UTF-8",
-    "JSONCompact": "application/json; charset=UTF-8",
-    "Native": "application/octet-stream",
-}
-_READ_TIMEOUT_S = 600
+_DRAINED_BYTES_MAX = 67_108_864
+_LOG = log.get("clickhouse")
 
 
 class Server(ThreadingHTTPServer):
-    """Listens until `shutdown`; `server_close` waits for the statements under way."""
+    """Listens at once; answers once `serve` is called with a service."""
 
-    daemon_threads = False
-    block_on_close = True
+    daemon_threads = True
+    block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, engine: Engine, users: Users, database: str) -> None:
-        self.engine = engine
-        self.users = users
-        self.database = database
-        self._sockets: set[socket.socket] = set()
-        super().__init__((host, port), Handler)
+    def __init__(self, host: str, port: int, limits: Limits) -> None:
+        """Bind.
 
-    def close_idle(self) -> None:
-        """End kept-alive connections, so that their threads end too; answers still go out."""
-        for connection in list(self._sockets):
-            try:
-                connection.shutdown(socket.SHUT_RD)
-            except OSError:
-                continue
+        Raises:
+            PortBusy: somebody else listens there.
+        """
+        self.service: Service
+        self.limits = limits
+        self._places = threading.BoundedSemaphore(limits.connections_max)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise PortBusy(
+                f"The address {host}:{port} cannot be listened on ({error.strerror}).",
+                remedy="Stop what uses it, or choose another port: SAGESTREAM_CLICKHOUSE_PORT.",
+            ) from error
 
-    def opened(self, connection: socket.socket) -> None:
-        self._sockets.add(connection)
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
 
-    def closed(self, connection: socket.socket) -> None:
-        self._sockets.discard(connection)
+    def serve(self, service: Service) -> None:
+        """Answer from now on, on a thread of its own."""
+        self.service = service
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more connections."""
+        self.shutdown()
+        self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, *_about: Any) -> None:
+        """A client that went away is no error of ours."""
+        _LOG.debug("connection ended", exc_info=True)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """One connection of one client."""
-
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = _READ_TIMEOUT_S
     disable_nagle_algorithm = True
     wbufsize = 65_536
     server: Server
 
     def setup(self) -> None:
         super().setup()
-        self.server.opened(self.connection)
-
-    def finish(self) -> None:
-        self.server.closed(self.connection)
-        super().finish()
+        self.connection.settimeout(self.server.limits.idle_connection_s)
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
-        if path in ("/ping", "/replicas_status") or (path == "/" and "query=" not in self.path):
-            self._send(200, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
-        else:
-            self._answer(read_only=True)
+        self._respond()
 
     def do_HEAD(self) -> None:
-        self._send(200, b"", {})
+        self._respond()
 
     def do_POST(self) -> None:
-        self._answer(read_only=False)
+        self._respond()
+
+    def do_OPTIONS(self) -> None:
+        self._send(Answer(204, b""))
+
+    def _respond(self) -> None:
+        body = RawBody(cast("BinaryIO", self.rfile), 0, chunked=False)
+        try:
+            body = self._body()
+            # The engine decides how long a statement may take, not the socket.
+            answer = self.server.service.answer(self.command, self.path, self.headers, body)
+        except ClickHouseError as error:
+            self.close_connection = True
+            headers = {"X-ClickHouse-Exception-Code": str(error.code)}
+            answer = Answer(error.status, f"{error}\n".encode(), headers)
+        except (TimeoutError, ConnectionError):
+            self.close_connection = True
+            return
+        except Exception:
+            _LOG.error("request failed", exc_info=True)
+            self.close_connection = True
+            text = b"Code: 1001. DB::Exception: internal error, see the log (STD_EXCEPTION)\n"
+            answer = Answer(500, text, {"X-ClickHouse-Exception-Code": "1001"})
+        if not self.close_connection and not self._drained(body):
+            self.close_connection = True
+        self._send(answer)
+
+    def _body(self) -> RawBody:
+        source = cast("BinaryIO", self.rfile)
+        if "chunked" in (self.headers.get("Transfer-Encoding") or "").lower():
+            return RawBody(source, None, chunked=True)
+        length = self.headers.get("Content-Length")
+        if length is None:
+            if self.command == "POST":
+                raise ClickHouseError(
+                    381,
+                    "HTTP_LENGTH_REQUIRED",
+                    "The Transfer-Encoding is not chunked and there is no Content-Length header"
+                    " for POST request",
+                )
+            return RawBody(source, 0, chunked=False)
+        if not (length.isascii() and length.isdigit()):
+            raise ClickHouseError(36, "BAD_ARGUMENTS", "Content-Length is not a number")
+        return RawBody(source, int(length), chunked=False)
+
+    @staticmethod
+    def _drained(body: RawBody) -> bool:
+        try:
+            return body.drain(_DRAINED_BYTES_MAX)
+        except (OSError, ClickHouseError):
+            return False
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        else:
+            seconds = int(self.server.limits.idle_connection_s)
+            self.send_header("Connection", "Keep-Alive")
+            self.send_header("Keep-Alive", f"timeout={seconds}")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+        self.wfile.flush()
+
+    def version_string(self) -> str:
+        return "ClickHouse-embedded"
 
     def log_message(self, *_arguments: object) -> None:
-        """Statements may hold personal data: nothing is logged per request."""
-
-    def _answer(self, *, read_only: bool) -> None:
-        query_id = str(uuid.uuid4())
-        try:
-            parts = urlsplit(self.path)
-            if parts.path not in ("/", ""):
-                raise EngineError(60, f"There is no handler {parts.path[:64]}; use /, /ping.")
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = wire.unpack(self._body(), headers.get("content-encoding", "").lower())
-            call = wire.parse(parts.query, headers, body, self.server.database)
-            query_id = call.query_id or query_id
-            chosen = statement.output_format(call.head, call.default_format)
-            result = self._run(call, chosen, read_only)
-        except EngineError as error:
-            self._refuse(error, query_id)
-            return
-        self._send(
-            200,
-            wire.pack(result.data, call.encoding),
-            {
-                "Content-Type": _CONTENT_TYPES.get(chosen, "text/plain; charset=UTF-8"),
-                "X-ClickHouse-Query-Id": query_id,
-                "X-ClickHouse-Format": chosen,
-                "X-ClickHouse-Timezone": self.server.engine.timezone,
-                "X-ClickHouse-Server-Display-Name": "sagestream-embedded",
-                "X-ClickHouse-Summary": _summary(result),
-                **({"Content-Encoding": call.encoding} if call.encoding else {}),
-            },
-        )
-
-    def _run(self, call: wire.Call, chosen: str, read_only: bool) -> Result:
-        user = self.server.users.authenticate(call.user, call.password)
-        statement.check(call.head, trusted=not user.read_only)
-        return self.server.engine.run(
-            call.statement,
-            output_format=chosen,
-            user=user,
-            database=call.database,
-            settings=call.settings,
-            parameters=call.parameters,
-            read_only=read_only,
-        )
-
-    def _body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return self._chunks()
-        try:
-            length = int(self.headers.get("Content-Length") or 0)
-        except ValueError:
-            self.close_connection = True
-            raise EngineError(36, "Content-Length is not a number.") from None
-        if not 0 <= length <= wire.BODY_BYTES_MAX:
-            self.close_connection = True
-            raise EngineError(307, f"The body is larger than {wire.BODY_BYTES_MAX} bytes.")
-        return self.rfile.read(length)
-
-    def _chunks(self) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while True:
-            try:
-                size = int(self.rfile.readline(64).split(b";")[0].strip(), 16)
-            except ValueError:
-                self.close_connection = True
-                raise EngineError(36, "The chunked body is malformed.") from None
-            total += size
-            if size < 0 or total > wire.BODY_BYTES_MAX:
-                self.close_connection = True
-                raise EngineError(307, f"The body is larger than {wire.BODY_BYTES_MAX} bytes.")
-            if size == 0:
-                while self.rfile.readline(65_536).strip():
-                    continue
-                return b"".join(parts)
-            parts.append(self.rfile.read(size))
-            self.rfile.readline(64)
-
-    def _refuse(self, error: EngineError, query_id: str) -> None:
-        self._send(
-            error.status,
-            f"{error.text} (version {self.server.engine.version})\n".encode(),
-            {
-                "Content-Type": "text/plain; charset=UTF-8",
-                "X-ClickHouse-Query-Id": query_id,
-                "X-ClickHouse-Exception-Code": str(error.code),
-            },
-        )
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        try:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value.replace("\r", " ").replace("\n", " "))
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-            self.wfile.flush()
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            self.close_connection = True
-
-
-def _summary(result: Result) -> str:
-    return json.dumps(
-        {
-            "read_rows": str(result.rows_read),
-            "read_bytes": str(result.bytes_read),
-            "written_rows": str(result.rows_written),
-            "elapsed_ns": str(round(result.elapsed_s * 1e9)),
-        }
-    )
+        """Requests may hold passwords and data: they are not logged."""

@@ -4,20 +4,20 @@ SELECT
     industry,
     campaign_type,
     client_id,
-    count()                        AS sessions,
-    countIf(best > 0)              AS successful_sessions,
-    round(avg(best), 4)            AS success_rate,
-    sum(events_in_session)         AS events
+    count()                AS sessions,
+    countIf(best > 0)      AS successful_sessions,
+    round(avg(best), 4)    AS success_rate,
+    sum(events_in_session) AS events
 FROM
 (
     SELECT
         client_id,
         session_id,
-        coalesce(argMaxIf(industry, event_time, isNotNull(industry)), 'unknown')           AS industry,
-        coalesce(argMaxIf(campaign_type, event_time, isNotNull(campaign_type)), 'unknown') AS campaign_type,
-        max(coalesce(signal, 0))                                                           AS best,
-        count()                                                                            AS events_in_session
-    FROM events
+        coalesce(argMaxIf(toNullable(e.industry), (e.event_time, e.event_id), isNotNull(e.industry)), 'unknown')           AS industry,
+        coalesce(argMaxIf(toNullable(e.campaign_type), (e.event_time, e.event_id), isNotNull(e.campaign_type)), 'unknown') AS campaign_type,
+        max(coalesce(e.signal, 0))                                                                                         AS best,
+        count()                                                                                                            AS events_in_session
+    FROM events AS e
     GROUP BY client_id, session_id
 )
 GROUP BY industry, campaign_type, client_id

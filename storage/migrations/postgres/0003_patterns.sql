@@ -24,6 +24,8 @@ COMMENT ON COLUMN session_windows.engine IS 'Who computed it; never part of the 
 COMMENT ON COLUMN session_windows.observations IS
     '[[path or null, success in parts per million], ...]: one trial each, null is the window itself';
 
+-- Totals change by adding signed differences in one upsert. A CHECK would judge the difference
+-- before it is added, so the writer looks at the sums that come out and rolls back a wrong one.
 CREATE TABLE context_totals (
     trials            bigint       NOT NULL,
     success_ppm_sum   bigint       NOT NULL,
@@ -32,9 +34,7 @@ CREATE TABLE context_totals (
     algorithm_version integer      NOT NULL,
     industry          varchar(100) NOT NULL,
     campaign_type     varchar(100) NOT NULL,
-    PRIMARY KEY (algorithm_version, industry, campaign_type),
-    CONSTRAINT context_totals_valid
-        CHECK (trials >= 0 AND success_ppm_sum BETWEEN 0 AND trials * 1000000)
+    PRIMARY KEY (algorithm_version, industry, campaign_type)
 ) WITH (fillfactor = 30);
 
 COMMENT ON TABLE context_totals IS 'Base rate of each context: all its windows.';
@@ -56,13 +56,9 @@ CREATE TABLE success_patterns (
     embedding_version integer       NOT NULL,
     detected          boolean       NOT NULL DEFAULT false,
     pending           boolean       NOT NULL DEFAULT true,
-    success_rate      decimal(5, 4) NOT NULL
-        GENERATED ALWAYS AS (
-            CASE WHEN sample_size = 0 THEN 0
-                 ELSE round(success_ppm_sum::numeric / (sample_size::numeric * 1000000), 4) END
-        ) STORED,
+    success_rate      decimal(5, 4) NOT NULL,
     confidence_score  decimal(5, 4) NOT NULL DEFAULT 0,
-    lift              decimal(14, 4),
+    lift              double precision,
     pattern_hash      varchar(64)   NOT NULL,
     pattern_type      varchar(50)   NOT NULL,
     campaign_type     varchar(100)  NOT NULL,
@@ -74,8 +70,7 @@ CREATE TABLE success_patterns (
     embedding         vector(512),
     PRIMARY KEY (pattern_hash),
     CONSTRAINT success_rate_valid CHECK (success_rate >= 0 AND success_rate <= 1),
-    CONSTRAINT confidence_valid CHECK (confidence_score >= 0 AND confidence_score <= 1),
-    CONSTRAINT totals_valid CHECK (sample_size >= 0 AND client_count >= 0)
+    CONSTRAINT confidence_valid CHECK (confidence_score >= 0 AND confidence_score <= 1)
 ) PARTITION BY HASH (pattern_hash);
 
 -- Half-empty pages leave room for the next version of a row on its own page: totals change
@@ -102,6 +97,7 @@ COMMENT ON COLUMN success_patterns.success_ppm_sum IS 'Sum of success over the t
 COMMENT ON COLUMN success_patterns.client_count IS 'Clients with at least one trial; decides who may see the pattern';
 COMMENT ON COLUMN success_patterns.detected IS 'Confidence and sample size reached the limits at the last refresh';
 COMMENT ON COLUMN success_patterns.pending IS 'Totals changed since the last refresh';
+COMMENT ON COLUMN success_patterns.success_rate IS 'success_ppm_sum over sample_size, 4 decimals';
 COMMENT ON COLUMN success_patterns.confidence_score IS 'Probability that the pattern beats its context';
 COMMENT ON COLUMN success_patterns.lift IS 'Success rate over the rate of the context; null while that is 0';
 COMMENT ON COLUMN success_patterns.conditions IS 'When it applies: industry, campaign_type, path';
@@ -110,7 +106,7 @@ COMMENT ON COLUMN success_patterns.pattern_data IS 'The canonical object whose S
 COMMENT ON COLUMN success_patterns.embedding IS 'Meaning only, never totals: it is written once';
 
 CREATE TABLE pattern_contributors (
-    trials       bigint      NOT NULL CHECK (trials >= 0),
+    trials       bigint      NOT NULL,
     pattern_hash varchar(64) NOT NULL,
     client_id    varchar(50) NOT NULL,
     PRIMARY KEY (pattern_hash, client_id)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from serving.explain import Evidence, overlap, sentence
+from stream_jobs.patterns.embedding import features
 
 DESKDROP = {
     "path": ("view", "bookmark"),
@@ -56,7 +57,7 @@ def test_without_a_base_rate_none_is_made_up() -> None:
 
 def test_what_matched_and_what_did_not_is_told_apart() -> None:
     matched, missing = overlap(
-        ("retail", None, ("cart", "view", "buy")), ("travel", "email", ("view", "buy"))
+        features("retail", None, ("cart", "view", "buy")), "travel", "email", ("view", "buy")
     )
     assert matched == [
         "contains view",
@@ -73,5 +74,5 @@ def test_what_matched_and_what_did_not_is_told_apart() -> None:
 
 
 def test_what_was_not_asked_for_is_not_missing() -> None:
-    matched, missing = overlap(("retail", None, None), ("retail", "email", ("view",)))
+    matched, missing = overlap(features("retail", None, None), "retail", "email", ("view",))
     assert (matched, missing) == (["industry is retail"], [])

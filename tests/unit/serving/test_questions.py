@@ -63,6 +63,10 @@ def test_ten_matches_unless_told_otherwise() -> None:
     assert ask(path=["a"]).k == 10
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert understand(b'{"path": ["a"], "k": 98.0}').k == 98
+
+
 @pytest.mark.parametrize("k", [0, 101, -1, 1.5, "10", True, None, 10**30])
 def test_k_outside_its_range_is_refused(k: Any) -> None:
     problem = refused({"path": ["a"], "k": k})

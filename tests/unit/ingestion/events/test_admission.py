@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingestion.events.admission import AGE_MS_MAX, AHEAD_MS_MAX, Admitted, admit
+from ingestion.events.canonical import canonical_json
+from ingestion.events.codec import decode, encode
 from ingestion.events.errors import RejectedEvent
+from ingestion.events.values import find_fault, is_plain
 
 NOW = 1_795_400_000_000
 
@@ -94,6 +99,9 @@ def test_a_refusal_names_its_event() -> None:
         ("2026-11-20T12:00:00+02:00", 1_795_168_800_000),
         ("2026-11-20T10:00:00", 1_795_168_800_000),
         ("2026-11-20T10:00:00.123999+00:00", 1_795_168_800_123),
+        ("2026-11-20T10:00:00.123456789Z", 1_795_168_800_123),
+        ("2026-11-20t10:00:00z", 1_795_168_800_000),
+        ("2026-11-20 10:00:00Z", 1_795_168_800_000),
     ],
 )
 def test_a_timestamp_is_iso_8601_and_utc_without_a_zone(stamp: str, expected: int) -> None:
@@ -108,6 +116,18 @@ def test_any_other_timestamp_is_refused(stamp: Any) -> None:
 @pytest.mark.parametrize("value", ["1795000000000", 1.5, True, 2**70])
 def test_an_event_time_is_an_integer_in_milliseconds(value: Any) -> None:
     assert refused(event_time=value).field in {"event_time", "timestamp"}
+
+
+def test_a_time_is_given_in_one_way_only() -> None:
+    refusal = refused(event_time=NOW, timestamp="2026-11-20T10:00:00Z")
+    assert (refusal.field, refusal.remedy) == ("timestamp", "send one of them")
+
+
+def test_a_time_out_of_bounds_is_told_by_the_field_it_came_in() -> None:
+    assert refused(event_time=NOW * 1000).field == "event_time"
+    assert refused(event_time=NOW // 1000).field == "event_time"
+    assert refused(timestamp="1999-01-01T00:00:00Z").field == "timestamp"
+    assert refused(timestamp="9999-12-31T23:59:59-23:59").code == "too_far_ahead"
 
 
 def test_time_may_be_two_years_back_and_a_day_ahead_but_no_more() -> None:
@@ -146,6 +166,19 @@ def test_values_that_no_store_can_keep_are_refused_with_their_place(
     refusal = refused(event_data=data)
     assert refusal.field.startswith("event_data")
     assert word in refusal.reason
+
+
+def test_the_32nd_level_is_the_last_one_and_event_data_is_the_first() -> None:
+    assert admitted(event_data=nested(32)).event.event_data.count(b"{") == 32
+    assert refused(event_data={"a": [nested(31)]}).field.startswith("event_data.a[0].x")
+
+
+def test_the_place_of_a_fault_is_told_in_a_bounded_form() -> None:
+    assert refused(event_data={"a": [0, {"b\n": 2**64}]}).field == "event_data.a[1].b\\n"
+    deep: dict[str, Any] = {"x" * 500: 1}
+    for _ in range(40):
+        deep = {"y" * 500: deep}
+    assert len(refused(event_data=deep).field) < 300
 
 
 def test_values_on_the_edge_are_kept() -> None:
@@ -189,6 +222,51 @@ def test_copies_without_a_timestamp_have_one_hash_though_received_at_different_t
     again = admit(raw, client_id="c", received_at=NOW + 9_000, new_id=str).event
     assert first.body_hash == again.body_hash
     assert first.precedence < again.precedence
+
+
+@pytest.mark.parametrize("value", ["a\u00a0b", "\U0001f469\u200d\U0001f52c", "a b|c>d"])
+def test_text_that_is_not_a_control_character_is_kept(value: str) -> None:
+    event = admitted(session_id=value, user_id=value, event_type=value).event
+    assert (event.session_id, event.user_id, event.event_type) == (value, value, value)
+
+
+def test_an_event_type_that_grows_in_nfc_is_measured_after_it() -> None:
+    grows = "\u0958"  # becomes two characters
+    assert admitted(event_type=grows * 25).event.event_type != grows * 25
+    assert refused(event_type=grows * 26).field == "event_type"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+FIELDS = ["event_id", "session_id", "user_id", "event_type", "event_data", "timestamp", "x"]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
+def test_an_event_is_either_refused_by_name_or_survives_the_log(fields: dict[str, Any]) -> None:
+    raw = {"session_id": "s", "event_type": "view", **fields}
+    try:
+        made = admit(raw, client_id="c", received_at=NOW, new_id=lambda: "made")
+    except RejectedEvent as error:
+        refusal = error
+    else:
+        assert decode(encode(made.event)) == made.event
+        return
+    assert refusal.field
+    assert refusal.reason
+    assert refusal.remedy
+
+
+@given(json_values.filter(lambda value: type(value) is dict))
+def test_the_quick_check_of_data_never_passes_what_the_slow_one_refuses(data: Any) -> None:
+    try:
+        body = canonical_json(data)
+    except ValueError:
+        return
+    if is_plain(data) and b"\\u0000" not in body:
+        assert find_fault(data) is None
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 5])

@@ -153,3 +153,21 @@ def test_the_session_is_found_in_the_agreed_order(call: dict[str, Any], session:
 def test_a_dead_letter_keeps_the_bytes_as_they_were() -> None:
     letter = DeadLetter("t", 3, 9, "not_json", "why", b"\x00\xff", None, None, 5)
     assert DeadLetter.from_bytes(letter.to_bytes()) == letter
+
+
+def test_a_dead_letter_holds_only_text_that_stores_can_keep() -> None:
+    letter = DeadLetter("t", 3, 9, "r", "a\x00\ud800\u00e9", b"\x00", "\udfff", "e\x00", 5)
+    assert (letter.detail, letter.client_id, letter.event_id) == (
+        "a\\x00\\ud800\u00e9",
+        "\\udfff",
+        "e\\x00",
+    )
+    assert DeadLetter.from_bytes(letter.to_bytes()) == letter
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{}", b'{"raw_base64":5}', b'{"raw_base64":"?"}', b"[" * 100_000]
+)
+def test_what_is_no_dead_letter_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        DeadLetter.from_bytes(raw)

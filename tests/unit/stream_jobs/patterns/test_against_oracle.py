@@ -16,7 +16,7 @@ from stream_jobs.patterns.detect import detect
 from stream_jobs.patterns.totals import Delta, PatternKey, difference
 from stream_jobs.patterns.window import window_start
 from tests.support.builders import DAY_MS, event, random_log
-from tests.support.naive_patterns import Seen, naive_results, naive_totals
+from tests.support.naive_patterns import Seen, naive_results, naive_totals, winners
 
 Window = tuple[str, str, int]
 
@@ -47,7 +47,7 @@ def test_observations_equal_the_oracle_on_a_shuffled_log_with_copies(seed: int) 
     st.lists(
         st.tuples(
             st.integers(0, 12),  # event id
-            st.sampled_from(["view", "like", "a.completed", "a.failed"]),
+            st.sampled_from(["view", "like", "a.completed", "a.failed", "goal.achieved"]),
             st.integers(0, 20),  # seconds into the window: ties are common
             st.sampled_from(
                 [
@@ -55,6 +55,11 @@ def test_observations_equal_the_oracle_on_a_shuffled_log_with_copies(seed: int) 
                     {"success": True},
                     {"success": False},
                     {"success_score": 7.5},
+                    {"success_score": -3},
+                    {"success_score": 99.9},
+                    {"success_score": 1.234567},
+                    {"success": "yes", "success_score": 2},
+                    {"campaign_type": "email"},
                     {"industry": "x"},
                 ]
             ),
@@ -74,6 +79,25 @@ def test_observations_do_not_depend_on_order_or_copies(
     again = [*log, *log[::2]]
     rng.shuffle(again)
     assert {w: observed(acc) for w, acc in windows_of(again).items()} == expected
+
+
+def test_conflicting_bodies_leave_the_same_winner_once_repair_has_read_the_whole_window() -> None:
+    """Engines see one window each; repair sees one event per identity, and so does the oracle."""
+    log = random_log(11, events=1_500, conflicts=0.2)
+    expected = naive_results(log)
+    repaired = {w: observed(acc) for w, acc in windows_of(winners(log)).items()}
+    assert repaired == expected
+    moved = {(e.client_id, e.event_id): e for e in winners(log)}
+    unharmed = {
+        window: observed(accumulator)
+        for window, accumulator in windows_of(log).items()
+        if all(
+            window_start(moved[window[0], e.event_id].event_time) == window[2]
+            for e in accumulator.ordered()
+        )
+    }
+    assert unharmed
+    assert unharmed.items() <= expected.items()
 
 
 def test_differences_of_revisions_add_up_to_the_oracles_totals() -> None:

@@ -8,18 +8,17 @@ import pytest
 
 from stream_jobs.patterns.accumulator import WindowAccumulator
 from stream_jobs.patterns.detect import detect
-from stream_jobs.patterns.signals import SignalTable
 from tests.support.builders import DAY_MS, window_event
 
 
 def success_by_path(
-    *rows: tuple[int, str, dict[str, Any]], signals: SignalTable | None = None
+    *rows: tuple[int, str, dict[str, Any]],
 ) -> dict[tuple[str, ...] | None, int]:
     window = WindowAccumulator(
         window_event(f"e-{n}", event_type=kind, at_ms=DAY_MS + second * 1000, data=data)
         for n, (second, kind, data) in enumerate(rows)
     )
-    return {o.path: o.success_ppm for o in detect(window, *([signals] if signals else []))}
+    return {o.path: o.success_ppm for o in detect(window)}
 
 
 def test_an_empty_window_has_no_observations() -> None:
@@ -95,15 +94,28 @@ def test_scores_are_clipped_and_become_parts_per_million(score: float, ppm: int)
     assert success_by_path((0, "a", {"success_score": score}))[None] == ppm
 
 
-def test_the_table_of_signals_is_extensible() -> None:
-    table = SignalTable({"lesson.passed": 1, "*.skipped": 0.25})
-    assert success_by_path((0, "lesson.passed", {}), signals=table)[None] == 1_000_000
-    assert success_by_path((0, "x.skipped", {}), signals=table)[None] == 250_000
-    with pytest.raises(ValueError, match="must lie in"):
-        SignalTable({"a": 2})
-
-
 def test_ties_in_time_are_ordered_by_event_id() -> None:
     seen = success_by_path((0, "b", {}), (0, "a", {}))  # e-0 is b, e-1 is a
     assert ("b", "a") in seen
     assert ("a", "b") not in seen
+
+
+#   0s a   1s a(success)
+#   the path has ended with the first a: its repeat comes after it
+def test_a_repeat_of_the_last_step_comes_after_the_path() -> None:
+    seen = success_by_path((0, "a", {}), (1, "a", {"success": True}))
+    assert seen == {None: 1_000_000, ("a",): 1_000_000}
+
+
+def test_an_event_is_not_its_own_success() -> None:
+    assert success_by_path((0, "a", {"success": True})) == {None: 1_000_000, ("a",): 0}
+
+
+def test_the_context_comes_first_and_paths_follow_in_order() -> None:
+    window = WindowAccumulator(
+        window_event(f"e-{n}", event_type=kind, at_ms=DAY_MS + n)
+        for n, kind in enumerate(["b", "a", "c", "b"])
+    )
+    paths = [o.path for o in detect(window)]
+    assert paths[0] is None
+    assert paths[1:] == sorted(path for path in paths[1:] if path)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_jobs.patterns import embedding
 from stream_jobs.patterns.accumulator import WindowAccumulator
 from stream_jobs.patterns.confidence import confidence, lift, success_rate, wilson_interval
 from stream_jobs.patterns.embedding import embed, embed_query, features, shared_features
@@ -39,12 +44,61 @@ def test_embeddings_have_length_one_and_depend_on_meaning_only(
     assert np.array_equal(vector, embed(industry, campaign_type, path))
 
 
-def test_a_question_is_nearest_to_the_pattern_that_says_the_same() -> None:
-    asked = embed_query("media", "mobile", ("view", "bookmark"))
-    same = embed("media", "mobile", ("view", "bookmark"))
-    other_path = embed("media", "mobile", ("view", "like"))
-    other_industry = embed("retail", "desktop", ("order", "pay"))
-    assert asked @ same > asked @ other_path > asked @ other_industry
+ASKED = ("media", "mobile", ("view", "bookmark"))
+NEAREST_FIRST = [
+    ASKED,
+    ("media", "desktop", ("view", "bookmark")),  # half of another context
+    ("media", "mobile", ("view", "like")),  # the same context, half of another path
+    ("retail", "desktop", ("view", "bookmark")),  # wholly another context
+    ("media", "mobile", ("order", "pay")),  # wholly another path
+    ("retail", "desktop", ("view", "like")),  # only the first step is shared
+    ("retail", "desktop", ("order", "pay")),  # nothing is shared
+]
+
+
+def test_a_wholly_different_context_is_nearer_than_a_wholly_different_path() -> None:
+    """The order that the weights are made for; equality of meaning is always nearest."""
+    asked = embed_query(*ASKED)
+    nearness = [float(asked @ embed(*pattern)) for pattern in NEAREST_FIRST]
+    assert nearness == sorted(nearness, reverse=True)
+    assert nearness[0] == pytest.approx(1.0)
+    assert len({round(value, 3) for value in nearness}) == len(nearness)
+
+
+def test_the_order_of_steps_matters() -> None:
+    forward, back = (embed("m", "c", path) for path in (("a", "b"), ("b", "a")))
+    assert 0.2 < float(forward @ back) < 0.9
+
+
+@given(st.none() | names, st.none() | names, st.none() | paths)
+def test_no_question_has_an_all_zero_vector(
+    industry: str | None, campaign_type: str | None, path: tuple[str, ...] | None
+) -> None:
+    if (industry, campaign_type, path) != (None, None, None):
+        vector = embed_query(industry, campaign_type, path)
+        assert float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_features_that_cancel_each_other_still_have_a_direction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedding, "_slot", lambda name: (7, 1.0 if "industry" in name else -1.0))
+    vector = embed_query("a", "b")
+    assert float(np.linalg.norm(vector)) == 1.0
+
+
+@given(names, names, paths)
+def test_equal_meanings_have_equal_vectors_and_hashes_however_spelled(
+    industry: str, campaign_type: str, path: tuple[str, ...]
+) -> None:
+    def spelled(form: Literal["NFC", "NFD"]) -> tuple[str, str, tuple[str, ...]]:
+        industry_, campaign_, *steps = (
+            unicodedata.normalize(form, text) for text in (industry, campaign_type, *path)
+        )
+        return industry_, campaign_, tuple(steps)
+
+    assert pattern_hash(*spelled("NFC")) == pattern_hash(*spelled("NFD"))
+    assert np.array_equal(embed(*spelled("NFC")), embed(*spelled("NFD")))
 
 
 def test_a_question_without_any_part_is_refused() -> None:
@@ -129,6 +183,30 @@ def test_a_window_message_survives_the_wire() -> None:
     assert made.version == (1, 2, 1)
 
 
+def message(**changes: Any) -> bytes:
+    good = result_of(("c", "s", DAY_MS), WindowAccumulator([window_event()]), engine="x")
+    return json.dumps({**json.loads(good.encode()), **changes}).encode()
+
+
+def test_a_window_without_events_has_a_message_too() -> None:
+    made = result_of(("c", "s", DAY_MS), WindowAccumulator(), engine="late-repair", generation=1)
+    assert WindowResult.decode(made.encode()) == made
+    assert (made.observations, made.revision) == ((), 0)
+
+
+def test_newer_is_the_higher_version_then_generation_then_revision() -> None:
+    versions = [(1, 0, 9), (1, 1, 2), (1, 1, 3), (2, 0, 0)]
+    decoded = [
+        WindowResult.decode(message(algorithm_version=a, generation=g, revision=r)).version
+        for a, g, r in versions
+    ]
+    assert decoded == sorted(versions)
+
+
+def test_text_may_be_sent_with_escapes() -> None:
+    assert WindowResult.decode(message(session_id="caf\u00e9")).session_id == "caf\u00e9"
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -139,6 +217,27 @@ def test_a_window_message_survives_the_wire() -> None:
         b'{"window_start":1}',
         b"\xff",
         b"[" * 100_000,
+        message(client_id=""),
+        message(session_id="s" * 101),
+        message(session_id="a\x00b"),
+        message(industry="\ud800"),
+        message(engine=None),
+        message(window_start=DAY_MS + 1),
+        message(window_start=-300_000),
+        message(window_start=2**62 - 2**62 % 300_000),
+        message(revision=-1),
+        message(revision=2**31),
+        message(generation=True),
+        message(algorithm_version=0),
+        message(observations=None),
+        message(observations=[[None]]),
+        message(observations=[[None, 1_000_001]]),
+        message(observations=[[None, 0.5]]),
+        message(observations=[[[], 1]]),
+        message(observations=[[["a", 5], 1]]),
+        message(observations=[[["a", "b", "c", "d"], 1]]),
+        message(observations=["ab"]),
+        message(observations=[[["nul\x00"], 1]]),
     ],
 )
 def test_a_malformed_window_message_is_refused(raw: bytes | None) -> None:

@@ -7,11 +7,13 @@ w0              w1              w2
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.patterns.watermark import PartitionWatermark, combined
+from stream_jobs.patterns.watermark import PartitionWatermark, combined, has_fired
 from stream_jobs.patterns.window import WINDOW_SIZE_MS, window_end, window_start
 
 
@@ -45,17 +47,59 @@ def test_a_sender_whose_clock_runs_ahead_does_not_move_the_watermark_past_the_re
     assert watermark.value == 95_000
 
 
-#   events in w0 |- - - - - -)|          |
-#                0            300000     305000
-#   watermark                 ^ at 304999: w0 is open      ^ at 305000: w0 has fired
-@pytest.mark.parametrize(("seen_ms", "late"), [(304_999, False), (305_000, True)])
-def test_an_event_is_late_from_the_moment_its_window_may_have_fired(
+#   w0 = |0 - - - - - - - - 299999|300000 …          its last millisecond is 299999
+#
+#   record seen at   watermark        moments that are over      w0
+#        304998        299998         … up to 299998             open
+#        304999        299999         … up to 299999, all of it  fires: later arrivals are late
+@pytest.mark.parametrize(("seen_ms", "late"), [(304_998, False), (304_999, True), (305_000, True)])
+def test_an_event_is_late_once_the_last_moment_of_its_window_is_over(
     seen_ms: int, late: bool
 ) -> None:
     watermark = PartitionWatermark()
     watermark.advance(seen_ms, seen_ms)
-    assert watermark.is_late(299_999) is late
+    for inside in (0, 299_999):
+        assert watermark.is_late(inside) is late
     assert not watermark.is_late(300_000)
+
+
+def test_an_engine_fires_a_window_at_the_same_watermark_that_makes_its_events_late() -> None:
+    """Engines compare as Flink does: the window's last millisecond against the watermark."""
+    for watermark in range(299_990, 300_010):
+        assert has_fired(0, watermark) is (watermark >= 300_000 - 1)
+    assert not has_fired(0, None)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1),
+    st.randoms(use_true_random=False),
+)
+def test_the_watermark_never_goes_back_and_ends_the_same_in_any_order(
+    records: list[tuple[int, int]], rng: random.Random
+) -> None:
+    ends = []
+    for _ in range(2):
+        watermark = PartitionWatermark()
+        seen: list[int] = []
+        for event_time, received_at in records:
+            watermark.advance(event_time, received_at)
+            assert watermark.value is not None
+            seen.append(watermark.value)
+        assert seen == sorted(seen)
+        ends.append(watermark.value)
+        rng.shuffle(records)
+    assert ends[0] == ends[1] == max(map(min, records)) - 5_000
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1), st.integers(0, 10**6))
+def test_what_the_own_partition_calls_late_holds_all_that_the_whole_log_calls_late(
+    others: list[int], own: int
+) -> None:
+    """The engines' watermark is the smallest, so it is never ahead of one partition's."""
+    everywhere = combined([own, *others])
+    for event_time in range(0, 10**6, 50_000):
+        if has_fired(window_start(event_time), everywhere):
+            assert PartitionWatermark(own).is_late(event_time)
 
 
 def test_nothing_is_late_in_a_partition_that_has_seen_nothing() -> None:
@@ -65,3 +109,4 @@ def test_nothing_is_late_in_a_partition_that_has_seen_nothing() -> None:
 def test_the_slowest_partition_holds_the_watermark_back() -> None:
     assert combined([5, 3, 9]) == 3
     assert combined([5, None]) is None
+    assert combined([]) is None
