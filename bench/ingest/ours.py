@@ -35,7 +35,13 @@ def find_key(key_id: str) -> BenchKey | None:
 
 def main() -> int:
     bootstrap, port = sys.argv[1], int(sys.argv[2])
-    settings = Settings(home=Path("bench/out"), kafka_bootstrap=bootstrap, gateway_port=port)
+    settings = Settings(
+        home=Path("bench/out"),
+        kafka_bootstrap=bootstrap,
+        gateway_port=port,
+        # Heartbeats of a pause between blocks would be counted as delivered events.
+        heartbeat_idle_ms=3_600_000,
+    )
     return serve(build(settings, SystemClock(), find_key), settings.listen_host, port)
 
 

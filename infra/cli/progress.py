@@ -11,12 +11,18 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.progress import TaskID as _Task
 
 from infra.cli.output import amount_of, console
+from infra.local.supervisor import ALREADY_RUNNING, NOTHING_TO_DO
 
 
 class Screen:
-    """A supervisor's reporter; `quiet` moves it to standard error, for machines reading JSON."""
+    """A supervisor's reporter.
 
-    def __init__(self, quiet: bool = False) -> None:
+    `quiet` moves it to standard error, for machines reading JSON; `news_only` leaves out parts
+    that were running already.
+    """
+
+    def __init__(self, quiet: bool = False, news_only: bool = False) -> None:
+        self._news_only = news_only
         self._console = console(stderr=quiet)
         self._progress = Progress(
             SpinnerColumn(),
@@ -64,6 +70,8 @@ class Screen:
 
     def ready(self, part: str, seconds: float, note: str) -> None:
         self._close(part)
+        if self._news_only and note in (ALREADY_RUNNING, NOTHING_TO_DO):
+            return
         self.say(f"[green]✓[/] {part:<18} [dim]{seconds:5.1f} s[/]  {escape(note)}")
 
     def stopped(self, part: str, was_running: bool) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server.embed import Server
 
 from infra import log
 from infra.errors import CannotRun
 from infra.http.app import App
 
+# The library's own errors go where ours go; its own configuration would print to standard output.
+_LIBRARY_LOG = {"handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 _GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -109,7 +112,8 @@ def _server(app: App, host: str, port: int, options: ServerOptions) -> Server:
             header_read_timeout=int(options.header_read_timeout_s * 1000),
             max_buffer_size=262_144,
         ),
-        log_enabled=True,
+        log_level=LogLevels.error,
+        log_dictconfig=_LIBRARY_LOG,
     )
 
 

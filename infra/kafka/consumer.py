@@ -11,6 +11,7 @@ from confluent_kafka import Consumer as _LibraryConsumer
 from infra.errors import CannotRun, RetryLater
 from infra.kafka.config import consumer_config
 
+_PROBE_TIMEOUT_S = 1.0
 PartitionKey = tuple[str, int]
 # Given the partitions just assigned, where to start each; a missing one starts at the beginning.
 StartOffsets = Callable[[Sequence[PartitionKey]], Mapping[PartitionKey, int]]
@@ -50,7 +51,10 @@ class BatchConsumer:
         self._assigned: set[PartitionKey] = set()
         # The offset after the last record returned, or where reading begins if that is known.
         self._next: dict[PartitionKey, int] = {}
-        self._library = _LibraryConsumer(consumer_config(bootstrap, group, client_id))
+        self._brokers_away = False
+        self._library = _LibraryConsumer(
+            {**consumer_config(bootstrap, group, client_id), "error_cb": self._on_error}
+        )
         self._library.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke)
 
     @property
@@ -81,6 +85,8 @@ class BatchConsumer:
                 raise _as_ours(trouble)
         for record in records:
             self._next[(record.topic, record.partition)] = record.offset + 1
+        if self._brokers_away:
+            self._ask_brokers(answered=bool(records))
         return records
 
     def commit(self, next_offsets: Mapping[PartitionKey, int]) -> None:
@@ -121,6 +127,20 @@ class BatchConsumer:
 
     def close(self) -> None:
         self._library.close()
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Called while reading. The library reconnects by itself but never says so."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._brokers_away = True
+
+    def _ask_brokers(self, *, answered: bool) -> None:
+        """Without this, an empty log and a broker that is away look the same."""
+        if not answered:
+            try:
+                self._library.list_topics(timeout=_PROBE_TIMEOUT_S)
+            except KafkaException as error:
+                raise _as_ours(error.args[0]) from error
+        self._brokers_away = False
 
     def _assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         keys = [(p.topic, p.partition) for p in partitions]

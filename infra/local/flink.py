@@ -21,7 +21,7 @@ class FlinkPart(Part):
     """What both managers share: the distribution, the jars, the configuration."""
 
     needs = ("jars",)
-    ready_within_s = 90.0
+    ready_within_s = 180.0
     entry_point: str
     java_options: tuple[str, ...]
 
@@ -69,6 +69,8 @@ class FlinkPart(Part):
                 env=self._environment(distribution),
                 cwd=self.context.paths.home,
                 listeners=self._listeners(),
+                # Writing the class archive at exit takes a while on a busy machine.
+                stop_within_s=60,
             ),
         )
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from infra.local import class_archive, flink_config, logs
-from infra.local.errors import PartFailed
+from infra.local import class_archive, flink_config, tool
 from infra.local.flink import find_distribution, flink_python, rest, wanted_jars
 from infra.local.parts import Part
 from infra.local.paths import source_root
@@ -17,7 +15,7 @@ from infra.topics import LEARNING_EVENTS, SESSION_WINDOWS
 
 JOB_NAME = "sagestream-windows"
 _UNDER_WAY = ("RUNNING", "RESTARTING", "CREATED", "INITIALIZING", "RECONCILING")
-_SUBMIT_TIMEOUT_S = 180
+_SUBMIT_TIMEOUT_S = 300
 
 
 class FlinkJob(Part):
@@ -25,7 +23,7 @@ class FlinkJob(Part):
 
     name = "flink-job"
     needs = ("topics", "flink-jobmanager", "flink-taskmanager")
-    ready_within_s = 240.0
+    ready_within_s = 360.0
 
     def address(self) -> str:
         return f"{self.settings.flink_url}/#/overview"
@@ -70,25 +68,15 @@ class FlinkJob(Part):
             "job_name": JOB_NAME,
             "success_signals": dict(self.settings.success_signals),
         }
-        log = self.context.paths.log(self.name)
-        logs.rotate(log)
-        with log.open("ab") as output:
-            code = subprocess.run(
-                (str(flink_python(self.settings)), "-m", "stream_jobs.flink_runtime.submit"),
-                input=json.dumps(request).encode(),
-                env=self._environment(),
-                cwd=self.context.paths.home,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_SUBMIT_TIMEOUT_S,
-                check=False,
-            ).returncode
-        if code != 0:
-            raise PartFailed(
-                f"The job {JOB_NAME} could not be submitted. {logs.quote(log)}",
-                remedy=f"Read {log} and `sagestream logs flink-jobmanager`, then run"
-                " `sagestream up` again.",
-            )
+        tool.run(
+            f"Submitting the job {JOB_NAME}",
+            (flink_python(self.settings), "-m", "stream_jobs.flink_runtime.submit"),
+            env=self._environment(),
+            cwd=self.context.paths.home,
+            log=self.context.paths.log(self.name),
+            timeout_s=_SUBMIT_TIMEOUT_S,
+            given=json.dumps(request).encode(),
+        )
 
     def _link_jars(self) -> Path:
         """A lib folder for the submitting JVM, which takes every jar it finds in one place."""

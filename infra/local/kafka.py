@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from infra.errors import RetryLater
 from infra.kafka.admin import KafkaAdmin
-from infra.local import artifacts, class_archive, logs, ports
-from infra.local.errors import PartFailed
+from infra.local import artifacts, class_archive, ports, tool
 from infra.local.parts import Part
 from infra.local.processes import Listener, ProcessSpec
 from infra.topics import ALL_TOPICS
 
 _HEAP = ("-Xms128m", "-Xmx512m", "-XX:MaxMetaspaceSize=192m", "-XX:+UseG1GC")
-_FORMAT_TIMEOUT_S = 90
+_FORMAT_TIMEOUT_S = 180
 
 _LOG4J = """\
 status = error
@@ -77,7 +75,7 @@ class Kafka(Part):
                     Listener(self.settings.kafka_port, "kafka_port"),
                     Listener(self.settings.kafka_controller_port, "kafka_controller_port"),
                 ),
-                stop_within_s=30,
+                stop_within_s=60,
             ),
         )
 
@@ -101,31 +99,17 @@ class Kafka(Part):
     def _format(self) -> None:
         """Give the empty log folder its cluster id. A broken attempt is simply done again."""
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        log = self.context.paths.log("kafka-format")
-        tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
-        with log.open("wb") as output:
-            code = subprocess.run(
-                (
-                    *self._java("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
-                    *tool,
-                    "--cluster-id",
-                    cluster_id,
-                    "--config",
-                    str(self._properties),
-                ),
-                env=self.context.plain_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_FORMAT_TIMEOUT_S,
-                check=False,
-            ).returncode
-        if code != 0:
-            raise PartFailed(
-                f"Kafka's log folder could not be formatted. {logs.quote(log)}",
-                remedy=f"If {self.folder} holds nothing of worth, remove it and run"
-                " `sagestream up` again.",
-            )
+        java = self._java("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        command = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
+        options = ("--cluster-id", cluster_id, "--config", str(self._properties))
+        tool.run(
+            "Formatting Kafka's log folder",
+            (*java, *command, *options),
+            env=self.context.plain_environment(),
+            cwd=self.folder,
+            log=self.context.paths.log("kafka-format"),
+            timeout_s=_FORMAT_TIMEOUT_S,
+        )
 
     def _java(self, *options: str) -> tuple[str, ...]:
         return (

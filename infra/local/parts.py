@@ -54,7 +54,8 @@ class Part:
     needs: tuple[str, ...] = ()
     # Started along with this part, but not waited for before it.
     companions: tuple[str, ...] = ()
-    ready_within_s: float = 60.0
+    # Generous: a part that dies is noticed at once, and a busy machine is no failure.
+    ready_within_s: float = 120.0
     # Steps are run at every `up` and only shown in a status when they have a lasting state.
     shown: bool = True
 

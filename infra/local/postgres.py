@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.local import logs, unprivileged
-from infra.local.errors import MachineLacks, PartFailed
+from infra.local import tool, unprivileged
+from infra.local.errors import MachineLacks
 from infra.local.parts import Part
 from infra.local.processes import Listener, ProcessSpec
 
@@ -88,39 +88,28 @@ class Postgres(Part):
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password_file = self.folder / "password"
-        log = self.context.paths.log("postgres-initdb")
         try:
             password_file.touch(mode=0o600)
             password_file.write_text(self.settings.postgres_password.get_secret_value())
             if user_id is not None:
                 unprivileged.give(password_file, user_id)
-            with log.open("wb") as output:
-                code = subprocess.run(
-                    (
-                        _binary("initdb"),
-                        *("-D", unfinished),
-                        *("--username", self.settings.postgres_user),
-                        *("--encoding", "UTF8", "--locale", "C"),
-                        *("--auth", "scram-sha-256", "--pwfile", password_file),
-                    ),
-                    env=self.context.plain_environment(),
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=_INITDB_TIMEOUT_S,
-                    check=False,
-                    user=user_id,
-                    group=unprivileged.group_id(user_id),
-                    extra_groups=[] if user_id is not None else None,
-                ).returncode
+            tool.run(
+                "Creating the PostgreSQL data folder",
+                (
+                    _binary("initdb"),
+                    *("-D", unfinished),
+                    *("--username", self.settings.postgres_user),
+                    *("--encoding", "UTF8", "--locale", "C"),
+                    *("--auth", "scram-sha-256", "--pwfile", password_file),
+                ),
+                env=self.context.plain_environment(),
+                cwd=self.folder,
+                log=self.context.paths.log("postgres-initdb"),
+                timeout_s=_INITDB_TIMEOUT_S,
+                user_id=user_id,
+            )
         finally:
             password_file.unlink(missing_ok=True)
-        if code != 0:
-            raise PartFailed(
-                f"The PostgreSQL data folder could not be created. {logs.quote(log)}",
-                remedy="Mend what the log names, then run `sagestream up` again.",
-            )
         unfinished.rename(self._data)
 
     def _clear_after_crash(self) -> None:

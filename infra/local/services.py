@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 
-from infra.local import http_probe, logs
-from infra.local.errors import PartFailed
+from infra.local import http_probe, tool
 from infra.local.parts import Context, Part
 from infra.local.paths import source_root
 from infra.local.processes import Listener, ProcessSpec
@@ -75,24 +73,14 @@ class Migrations(Part):
         return "it has not been looked at yet"
 
     def advance(self) -> str | None:
-        log = self.context.paths.log(self.name)
-        with log.open("wb") as output:
-            code = subprocess.run(
-                (sys.executable, "-m", "infra.cli", "migrate", "--store", self._store),
-                env=_product_environment(self.context),
-                cwd=self.context.paths.home,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_MIGRATE_TIMEOUT_S,
-                check=False,
-            ).returncode
-        if code != 0:
-            raise PartFailed(
-                f"The tables in {self._store} could not be brought up to date. {logs.quote(log)}",
-                remedy="Mend what the log names, then run `sagestream up` again; what was applied"
-                " is kept.",
-            )
+        tool.run(
+            f"Bringing the tables in {self._store} up to date",
+            (sys.executable, "-m", "infra.cli", "migrate", "--store", self._store),
+            env=_product_environment(self.context),
+            cwd=self.context.paths.home,
+            log=self.context.paths.log(self.name),
+            timeout_s=_MIGRATE_TIMEOUT_S,
+        )
         return None
 
 

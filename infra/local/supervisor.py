@@ -19,8 +19,8 @@ from infra.local.status import Status, look, specs_or_none
 from infra.settings import Settings, load, process_environment
 
 _POLL_S = 0.1
-_RUNNING = "already running"
-_NOTHING_TO_DO = "nothing to do"
+ALREADY_RUNNING = "already running"
+NOTHING_TO_DO = "nothing to do"
 
 
 class Reporter(Protocol):
@@ -57,6 +57,11 @@ class Supervisor:
     @property
     def settings(self) -> Settings:
         return self._context.settings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every part."""
+        return tuple(self._parts)
 
     def up(self, only: Iterable[str] = ()) -> list[str]:
         """Start what is missing; returns the parts that were started, in order.
@@ -177,7 +182,7 @@ class Supervisor:
         except Exception as error:
             self._reporter.failed(part.name, error)
             raise
-        if note not in (_RUNNING, _NOTHING_TO_DO):
+        if part.shown and note not in (ALREADY_RUNNING, NOTHING_TO_DO):
             started.append(part.name)
         self._reporter.ready(part.name, self._clock.monotonic() - began, note or part.address())
 
@@ -185,7 +190,7 @@ class Supervisor:
         specs = part.processes()
         absent = [spec for spec in specs if self._context.table.alive(spec.name) is None]
         if not absent and part.trouble() is None:
-            return _RUNNING if specs else _NOTHING_TO_DO
+            return ALREADY_RUNNING if specs else NOTHING_TO_DO
         missing = {spec.name for spec in absent if not self._cleared(part, spec)}
         if missing:
             part.prepare()

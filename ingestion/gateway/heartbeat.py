@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from infra import log
 from infra.clock import Clock
 from infra.errors import SagestreamError
+from infra.kafka.admin import KafkaAdmin
 from infra.kafka.loop_producer import LoopProducer
 from infra.metrics import HEARTBEATS
 from infra.topics import LEARNING_EVENTS
@@ -38,6 +39,30 @@ class QuietPartitions:
             elif now_ms - seen[1] >= self._idle_ms:
                 quiet.append(partition)
         return quiet
+
+
+class LogEnds:
+    """Reads the ends of the event topic; blocking.
+
+    The client is made anew after a failure: one that has seen a broker die goes on asking with
+    the old leader epochs and is refused for ever.
+    """
+
+    def __init__(self, connect: Callable[[], KafkaAdmin]) -> None:
+        self._connect = connect
+        self._admin: KafkaAdmin | None = None
+
+    def __call__(self) -> dict[int, int]:
+        """Partition → offset after its last record.
+
+        Raises:
+            RetryLater: the log is away.
+        """
+        admin = self._admin or self._connect()
+        self._admin = None
+        ends = admin.end_offsets([LEARNING_EVENTS])
+        self._admin = admin
+        return {partition: end for (_, partition), end in ends.items()}
 
 
 class Heartbeats:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
-
-import msgspec
 
 from infra.http import HttpError, Request, errors
 from ingestion.events.errors import MalformedJson
 from ingestion.gateway.batch import Batch, Intake
-from ingestion.gateway.fast_json import UNDECODED, loads, loads_lines
+from ingestion.gateway.fast_json import loads, loads_lines
 from ingestion.gateway.quick import read_quickly
 
 LINE_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_FORGIVING = json.JSONDecoder()
+_BLANKS = " \t\r\n"
+_BLANK_CHARACTERS = frozenset(_BLANKS)
 # Above this the reference runs beside the event loop, so that one odd body delays nobody.
 _INLINE_BYTES_MAX = 65_536
 # What the reference says of a second document in the same body.
@@ -93,13 +94,34 @@ def _documents(body: bytes, lines: bool) -> list[Any]:
 
 
 def _pieces(body: bytes, lines: bool) -> list[bytes] | None:
-    """The raw events of a body that is not acceptable as a whole; None when it has no parts."""
+    """The events of a body that is not acceptable as a whole; None when it has no such parts.
+
+    A forgiving parser finds where each element of the array ends, so that a number or a text
+    that the strict one refuses is told as the fault of one event.
+    """
     if lines:
         return [line for line in body.split(b"\n") if line.strip(b" \t\r")]
     try:
-        return [bytes(raw) for raw in _RAWS.decode(body)]
-    except UNDECODED:
-        return None
+        text = body.decode().strip(_BLANKS)
+        pieces = []
+        end = 1 if text[:1] == "[" else len(text)
+        while end < len(text):
+            start = _skip_blanks(text, end)
+            end = _FORGIVING.raw_decode(text, start)[1]
+            pieces.append(text[start:end].encode())
+            end = _skip_blanks(text, end)
+            if text[end : end + 1] != ",":
+                return pieces if text[end:] == "]" else None
+            end += 1
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while text[at : at + 1] in _BLANK_CHARACTERS:
+        at += 1
+    return at
 
 
 def _piece(raw: bytes) -> Any:

@@ -17,9 +17,8 @@ from infra.http.server import serve
 from infra.kafka.admin import KafkaAdmin
 from infra.kafka.loop_producer import LoopProducer
 from infra.settings import Settings
-from infra.topics import LEARNING_EVENTS
 from ingestion.gateway.event_log import EventLog
-from ingestion.gateway.heartbeat import Heartbeats, ReadEnds
+from ingestion.gateway.heartbeat import Heartbeats, LogEnds
 from ingestion.gateway.ids import uuid7
 from ingestion.gateway.routes import EventRoutes
 from storage.postgres.keys import KeyStore
@@ -51,7 +50,8 @@ def build(settings: Settings, clock: Clock, find_key: FindKey) -> App:
         timeout_ms=settings.ack_timeout_ms,
     )
     event_log = EventLog(producer, clock)
-    heartbeats = Heartbeats(producer, _ends(settings), clock, settings.heartbeat_idle_ms)
+    ends = LogEnds(lambda: KafkaAdmin(settings.kafka_bootstrap))
+    heartbeats = Heartbeats(producer, ends, clock, settings.heartbeat_idle_ms)
     routes = EventRoutes(
         event_log,
         clock=clock,
@@ -82,10 +82,3 @@ def build(settings: Settings, clock: Clock, find_key: FindKey) -> App:
         lifespan=lifespan,
         clock=clock,
     )
-
-
-def _ends(settings: Settings) -> ReadEnds:
-    admin = KafkaAdmin(settings.kafka_bootstrap)
-    return lambda: {
-        partition: end for (_, partition), end in admin.end_offsets([LEARNING_EVENTS]).items()
-    }

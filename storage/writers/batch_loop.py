@@ -140,8 +140,10 @@ class BatchLoop:
                     stopping.wait(delay_s)
                     delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
                 else:
-                    self._trouble = None
                     delay_s = _BACKOFF_MIN_S
+                    if self._trouble is not None:
+                        self._log.info("work goes on", after=self._trouble)
+                        self._trouble = None
         finally:
             self._tell_kafka()
             source.close()

@@ -43,6 +43,8 @@ from stream_jobs.patterns.totals import PatternKey
 GROUP = "pattern-writer"
 _REFRESH_CAUGHT_UP_S = 0.3
 _REFRESH_BUSY_S = 5.0
+# While batches wait, refreshing takes no more than about this share of the time.
+_REFRESH_SHARE_MAX = 0.2
 _KNOWN_MAX = 200_000
 
 
@@ -57,6 +59,7 @@ class PatternWriter:
         self._limits = limits
         self._coverage = (0, 0)
         self._refreshed_s = clock.monotonic()
+        self._busy_wait_s = _REFRESH_BUSY_S
         self._dirty = True
         self._hashes: dict[PatternKey, str] = {}
         self._embedded: set[str] = set()
@@ -99,11 +102,13 @@ class PatternWriter:
 
     def between_batches(self, connection: Connection, *, caught_up: bool) -> None:
         """Refresh what changed: soon when there is nothing else to do, else now and then."""
-        waited_s = self._clock.monotonic() - self._refreshed_s
-        due_s = _REFRESH_CAUGHT_UP_S if caught_up and self._dirty else _REFRESH_BUSY_S
-        if waited_s >= due_s:
+        began_s = self._clock.monotonic()
+        due_s = _REFRESH_CAUGHT_UP_S if caught_up and self._dirty else self._busy_wait_s
+        if began_s - self._refreshed_s >= due_s:
             self._dirty = not refresh(connection, self._limits, writer=GROUP)
             self._refreshed_s = self._clock.monotonic()
+            took_s = self._refreshed_s - began_s
+            self._busy_wait_s = max(_REFRESH_BUSY_S, took_s / _REFRESH_SHARE_MAX)
 
     def _write_knowing(self, connection: Connection, batch: WindowBatch) -> Stored:
         """`_write`; once more with every embedding if one that we left out was needed."""

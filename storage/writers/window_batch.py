@@ -14,7 +14,7 @@ from storage.postgres.partitions import Coverage
 from storage.postgres.window_events import Window
 from storage.postgres.window_store import WindowRow
 from storage.writers.letters import letter_of
-from stream_jobs.patterns.detect import ALGORITHM_VERSION, PATH_STEPS_MAX
+from stream_jobs.patterns.detect import ALGORITHM_VERSION, PATH_STEPS_MAX, Path
 from stream_jobs.patterns.window import window_end
 from stream_jobs.patterns.window_result import WindowResult, observations_to_wire
 
@@ -75,7 +75,7 @@ def prepare(
         try:
             result = WindowResult.decode(record.value)
             candidate = Candidate(result, row_of(result), record)
-            reason, detail = _unusable(result, coverage)
+            reason, detail = _unusable(result, record.value or b"", coverage)
         except Exception as error:  # whatever a record provokes is that record's fault
             reason, detail = "malformed_window", f"{type(error).__name__}: {error}"
         if reason:
@@ -116,7 +116,7 @@ def row_of(result: WindowResult) -> WindowRow:
     )
 
 
-def _unusable(result: WindowResult, coverage: Coverage) -> tuple[str, str]:
+def _unusable(result: WindowResult, raw: bytes, coverage: Coverage) -> tuple[str, str]:
     """(reason, detail) for a message that decodes and still cannot be counted; else empty."""
     if result.algorithm_version != ALGORITHM_VERSION:
         return "unknown_algorithm", f"version {result.algorithm_version}, not {ALGORITHM_VERSION}"
@@ -125,10 +125,15 @@ def _unusable(result: WindowResult, coverage: Coverage) -> tuple[str, str]:
     if not coverage[0] <= result.window_start < coverage[1]:
         return "out_of_range", f"window_start {result.window_start} is outside the months kept"
     paths = [observation.path for observation in result.observations]
-    if len(set(paths)) != len(paths) or any(len(path or ()) > PATH_STEPS_MAX for path in paths):
+    if len(set(paths)) != len(paths) or max(map(_length, paths), default=0) > PATH_STEPS_MAX:
         return "malformed_window", "a path is too long or occurs twice"
-    # Two texts that normalise to one would be one pattern to the hash and two to us.
-    texts = [step for path in paths for step in path or ()]
-    if not all(text.isascii() or is_normalized("NFC", text) for text in (*texts, *result.context)):
-        return "malformed_window", "a text is not in Unicode form NFC"
+    if not raw.isascii() or b"\\u" in raw:
+        # Two texts that normalise to one would be one pattern to the hash and two to us.
+        texts = [step for path in paths for step in path or ()]
+        if not all(is_normalized("NFC", text) for text in (*texts, *result.context)):
+            return "malformed_window", "a text is not in Unicode form NFC"
     return "", ""
+
+
+def _length(path: Path | None) -> int:
+    return 0 if path is None else len(path)

@@ -36,9 +36,12 @@ class JobRequest:
 
     @property
     def rest_address(self) -> tuple[str, int]:
-        """(host, port) of the cluster's REST interface."""
+        """(host, port) of the cluster's REST interface; empty and 0 where the URL has none."""
         parts = urlsplit(self.rest_url)
-        return parts.hostname or "", parts.port or 0
+        try:
+            return parts.hostname or "", parts.port or 0
+        except ValueError:
+            return "", 0
 
 
 def parse(raw: bytes | str) -> JobRequest:

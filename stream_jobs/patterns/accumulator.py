@@ -133,22 +133,6 @@ class WindowAccumulator:
         text = raw[len(_VERSION_PREFIX) :].decode()
         return cls(map(WindowEvent.from_line, text.split(LINE_SEPARATOR))) if text else cls()
 
-    @classmethod
-    def from_lines(cls, text: str) -> tuple[WindowAccumulator, int]:
-        """(accumulator, number of unreadable lines) of an engine's joined lines.
-
-        A record that is no event is dead-lettered by the event writer; an engine that reads the
-        same log must leave it out and go on.
-        """
-        made = cls()
-        refused = 0
-        for line in text.split(LINE_SEPARATOR):
-            try:
-                made.add(WindowEvent.from_line(line))
-            except ValueError:
-                refused += 1
-        return made, refused
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WindowAccumulator) and self._events == other._events
 

@@ -1,7 +1,9 @@
 """The clock of the log: how far event time has come, as a function of the records alone.
 
-A watermark W says that every moment up to and including W is over. A window therefore fires once
-its last millisecond is over, W >= end - 1, which is also how the engines read a watermark.
+A watermark W says that every moment before W is over, so the half-open window [start, end) has
+fired once end <= W. Engines that read a watermark as "up to and including" (Flink fires at
+end - 1) must be given W - 1, else they drop an event in the one millisecond in which nobody here
+has called it late.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class PartitionWatermark:
 
 def has_fired(start: int, watermark: int | None) -> bool:
     """True when a watermark closes the window that begins at `start` (ms)."""
-    return watermark is not None and window_end(start) - 1 <= watermark
+    return watermark is not None and window_end(start) <= watermark
 
 
 def combined(values: Iterable[int | None]) -> int | None:

@@ -32,13 +32,7 @@ PORT_BASES = range(24000, 28000, 200)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Kafka, PostgreSQL and the Redis Cluster in a folder of their own."""
     home = tmp_path_factory.mktemp("stack")
-    platform = Platform(
-        home,
-        {
-            "SAGESTREAM_PORT_BASE": str(free_port_base()),
-            "SAGESTREAM_ARTIFACTS_FOLDER": str(ROOT / ".sagestream" / "artifacts"),
-        },
-    )
+    platform = Platform(home, {"SAGESTREAM_PORT_BASE": str(free_port_base())})
     try:
         platform.command("up", "--only", PARTS, "--json")
         platform.settings = settings_module.load(home=home)

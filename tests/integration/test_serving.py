@@ -22,7 +22,7 @@ from storage.postgres.pool import Pool
 from tests.support import seeded_patterns
 from tests.support.platform import wait_for
 from tests.support.postgres import PostgresServer
-from tests.support.serving_process import ServingProcess
+from tests.support.serving_process import ServingProcess, steady_port
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,7 @@ def newest_ms() -> int:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory, newest_ms: int) -> Iterator[ServingProcess]:
     home = tmp_path_factory.mktemp("serving")
-    server = PostgresServer(tmp_path_factory.mktemp("serving-postgres"))
+    server = PostgresServer(tmp_path_factory.mktemp("serving-postgres"), port=steady_port())
     server.start()
     try:
         dsn = server.create_database()

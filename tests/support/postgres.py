@@ -85,9 +85,10 @@ class PostgresServer:
             try:
                 psycopg.connect(self.dsn()).close()
                 return
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
                 if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise
+                    said = (self.folder / "server.log").read_text()[-2_000:]
+                    raise AssertionError(f"Postgres does not start:\n{said}") from error
                 time.sleep(0.05)
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +15,25 @@ import httpx
 
 from storage.postgres.keys import KeyStore
 from storage.postgres.pool import Pool
-from tests.support.postgres import PostgresServer, free_port
+from tests.support.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def steady_port() -> int:
+    """A free port below those the system gives to outgoing connections.
+
+    A server that is stopped and started again finds it free: nobody got it in between.
+    """
+    for port in range(26_000, 26_100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port from 26000 to 26099 is free")
 
 
 class ServingProcess:
@@ -25,7 +42,7 @@ class ServingProcess:
     def __init__(self, home: Path, server: PostgresServer, dsn: str) -> None:
         self.server = server
         self.dsn = dsn
-        self.port = free_port()
+        self.port = steady_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = home / "serving.log"
         self._environment = {

@@ -99,7 +99,7 @@ def _tenant_of_person(rows: Sequence[dict[str, str]]) -> dict[str, str]:
 
 def _interaction(row: dict[str, str], tenant: str, shift_ms: int) -> Interaction:
     event_time_ms = int(row["timestamp"]) * 1000 + shift_ms
-    identity = "\x1f".join([*row.values(), str(shift_ms)])
+    identity = "\x1f".join(row.values())
     event_type = _EVENT_TYPES[row["eventType"]]
     return Interaction(
         # Exact copies share an id. It begins with the type, so ids order ties in time sensibly.

@@ -12,7 +12,8 @@ from infra.local.supervisor import Reporter, Supervisor
 from infra.settings import Settings
 
 FOLDER = "demo"
-# Beside the ports of a platform that may be running with its defaults.
+# Beside the ports of a platform that may be running with its defaults; a port base that
+# somebody chose is taken as it is.
 PORT_BASE_OFFSET = 1_000
 _MARK = "this-folder-belongs-to-the-demonstration"
 
@@ -24,7 +25,9 @@ def fresh_settings(base: Settings, clock: Clock, reporter: Reporter) -> Settings
         CannotRun: the folder holds something that no demonstration made.
     """
     home = base.home / FOLDER
-    settings = settings_module.load(home=home, port_base=base.port_base + PORT_BASE_OFFSET)
+    chosen = "port_base" in base.model_fields_set
+    port_base = base.port_base if chosen else base.port_base + PORT_BASE_OFFSET
+    settings = settings_module.load(home=home, port_base=port_base)
     if home.exists():
         if not (home / _MARK).is_file():
             raise CannotRun(
@@ -35,7 +38,7 @@ def fresh_settings(base: Settings, clock: Clock, reporter: Reporter) -> Settings
         _remove(home)
     home.mkdir(parents=True)
     (home / _MARK).touch()
-    return settings_module.load(home=home, port_base=base.port_base + PORT_BASE_OFFSET)
+    return settings_module.load(home=home, port_base=port_base)
 
 
 def _remove(home: Path) -> None:

@@ -9,8 +9,10 @@ from infra.cli.demo.dataset import Interaction
 from infra.errors import CannotRun, RetryLater
 
 _UPLOAD_SIZE = 100
-_UPLOAD_INTERVAL_S = 0.1
-_QUEUE_MAX = 20_000
+_UPLOAD_INTERVAL_S = 0.01
+# A year is played in seconds. Every client is flushed after so many events of all tenants, else
+# the busiest one would fall months of event time behind the others, and most events were late.
+_FLUSH_EVERY = 120
 
 
 class SegmentSender:
@@ -31,7 +33,7 @@ class SegmentSender:
                 host=gateway_url,
                 upload_size=_UPLOAD_SIZE,
                 upload_interval=_UPLOAD_INTERVAL_S,
-                max_queue_size=_QUEUE_MAX,
+                max_queue_size=10 * _FLUSH_EVERY,
                 on_error=self._failed,
                 gzip=False,
                 max_retries=10,
@@ -45,13 +47,13 @@ class SegmentSender:
         Raises:
             RetryLater: the gateway refused or lost some; names the first reason.
         """
-        for count, interaction in enumerate(interactions, start=1):
-            self._track(interaction)
-            if count % 500 == 0:
-                advanced(500)
-        for client in self._clients.values():
-            client.flush()
-        advanced(len(interactions) % 500)
+        for start in range(0, len(interactions), _FLUSH_EVERY):
+            part = interactions[start : start + _FLUSH_EVERY]
+            for interaction in part:
+                self._track(interaction)
+            for client in self._clients.values():
+                client.flush()
+            advanced(len(part))
         if self._failures:
             raise RetryLater(
                 f"The gateway did not take {len(self._failures)} uploads: {self._failures[0]}.",
@@ -65,8 +67,6 @@ class SegmentSender:
 
     def _track(self, interaction: Interaction) -> None:
         client = self._clients[interaction.tenant]
-        while client.queue.qsize() >= _QUEUE_MAX - 1:
-            client.flush()
         client.track(
             user_id=interaction.user_id,
             event=interaction.event_type,

@@ -14,10 +14,12 @@ from infra.cli.demo.settling import Ledger
 from infra.settings import Settings
 from storage.postgres.overview import StrongPattern
 
-SQL = """SELECT industry, campaign_type, sum(sessions) AS sessions,
-       round(sum(successful_sessions) / sum(sessions), 3) AS share_successful, sum(events) AS events
+SQL = """SELECT industry, campaign_type, sum(sessions) AS all_sessions, sum(events) AS all_events,
+       round(sum(successful_sessions) / sum(sessions), 3) AS share_successful
 FROM success_rate_by_industry_and_campaign
-GROUP BY industry, campaign_type ORDER BY sessions DESC"""
+GROUP BY industry, campaign_type
+ORDER BY all_sessions DESC"""
+SQL_COLUMNS = ("industry", "campaign_type", "all_sessions", "all_events", "share_successful")
 
 
 def heading(screen: Console, number: int, text: str) -> None:
@@ -77,11 +79,11 @@ def match(screen: Console, question: str, answer: Mapping[str, Any]) -> None:
     screen.print(Panel("\n".join(lines), border_style="cyan", expand=False))
 
 
-def sql_answer(screen: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def sql_answer(screen: Console, rows: Sequence[Sequence[Any]]) -> None:
     """The statement and its rows."""
     screen.print(f"[dim]{escape(SQL)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in columns:
+    for name in SQL_COLUMNS:
         table.add_column(name)
     for row in rows:
         table.add_row(

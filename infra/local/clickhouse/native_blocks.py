@@ -16,6 +16,8 @@ from infra.local.clickhouse.errors import ClickHouseError
 REVISION_WITH_CUSTOM_SERIALIZATION = 54_454
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 _NOT_CUSTOM = b"\x00"
+_GLOBAL_DICTIONARY = 0x100
+_KEYS_FOLLOW = 0x200
 
 _WIDTH = {
     "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1, "Nothing": 1,
@@ -66,11 +68,40 @@ def _block(native: bytes, start: int, parts: list[bytes]) -> int:
         parts.append(native[column:at] + _NOT_CUSTOM)
         data = at
         if rows:
+            at += _prefix_bytes(type_name.decode())
             at = _skip(native, at, type_name.decode(), rows)
         if at > len(native):
             raise IndexError
         parts.append(native[data:at])
     return at
+
+
+def _prefix_bytes(type_name: str) -> int:
+    """What stands before a column's data, once however deep its type: versions of dictionaries."""
+    family, _, rest = type_name.partition("(")
+    if family == "LowCardinality":
+        return 8
+    if family in ("Array", "Nullable", "Map", "Tuple"):
+        return sum(_prefix_bytes(element) for element in _elements(rest[:-1]))
+    return 0
+
+
+def _dictionary(native: bytes, at: int, inner: str) -> int:
+    """Past the flags, keys and positions of LowCardinality(inner)."""
+    flags, at = _number(native, at)
+    if flags & _GLOBAL_DICTIONARY:
+        raise ClickHouseError(48, "NOT_IMPLEMENTED", "Global dictionaries in Native columns")
+    if flags & _KEYS_FOLLOW:
+        keys, at = _number(native, at)
+        # The null key, if there can be one, is stored like any other.
+        bare = inner[len("Nullable(") : -1] if inner.startswith("Nullable(") else inner
+        at = _skip(native, at, bare, keys) if keys else at
+    positions, at = _number(native, at)
+    return at + (positions << (flags & 0xFF))
+
+
+def _number(native: bytes, at: int) -> tuple[int, int]:
+    return int.from_bytes(native[at : at + 8], "little"), at + 8
 
 
 def _skip(native: bytes, at: int, type_name: str, rows: int) -> int:
@@ -84,11 +115,12 @@ def _skip(native: bytes, at: int, type_name: str, rows: int) -> int:
         return at
     if family == "FixedString":
         return at + rows * int(inner)
+    if family == "LowCardinality":
+        return _dictionary(native, at, inner)
     if family == "Nullable":
         return _skip(native, at + rows, inner, rows)
     if family == "Array":
-        elements = int.from_bytes(native[at + 8 * (rows - 1) : at + 8 * rows], "little")
-        at += 8 * rows
+        elements, at = _number(native, at + 8 * (rows - 1))
         return _skip(native, at, inner, elements) if elements else at
     if family == "Map":
         return _skip(native, at, f"Array(Tuple({inner}))", rows)

@@ -179,9 +179,8 @@ class Service:
         common: dict[str, str],
     ) -> Answer:
         data = outcome.data
-        if output_format == "Native" and query.client_revision >= (
-            REVISION_WITH_CUSTOM_SERIALIZATION
-        ):
+        revision = query.client_revision
+        if output_format == "Native" and revision >= REVISION_WITH_CUSTOM_SERIALIZATION:
             data = with_revision(data)
         encoding = ""
         if query.compress_answer:

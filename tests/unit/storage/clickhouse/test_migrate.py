@@ -96,6 +96,6 @@ def test_status_changes_nothing(store: Store, folder: Path) -> None:
 
 def test_shipped_migrations_are_single_repeatable_statements() -> None:
     for path in sorted(migrate.FOLDER.glob("*.sql")):
-        text = re.sub(r"--[^\n]*", "", path.read_text())
+        text = re.sub(r"--[^\n]*|'[^']*'", "", path.read_text())
         assert ";" not in text, path.name
         assert "IF NOT EXISTS" in text, path.name

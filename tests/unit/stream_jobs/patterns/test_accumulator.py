@@ -90,16 +90,6 @@ def test_the_truth_values_of_other_engines_are_understood() -> None:
     assert WindowEvent.from_line(line.replace("true", "TRUE")).success is True
 
 
-@given(logs, st.lists(st.sampled_from(["", "x", "a\x1fb\x1fc", "\x1f" * 7]), max_size=3))
-def test_unreadable_lines_are_counted_and_left_out(
-    log: list[WindowEvent], broken: list[str]
-) -> None:
-    lines = [*broken, *(event.to_line() for event in log)]
-    made, refused = WindowAccumulator.from_lines("\x1e".join(lines))
-    assert made == WindowAccumulator(log)
-    assert refused == (len(broken) if lines else 1)
-
-
 @given(accumulators)
 def test_bytes_give_the_same_set_back(accumulator: WindowAccumulator) -> None:
     assert WindowAccumulator.from_bytes(accumulator.to_bytes()) == accumulator

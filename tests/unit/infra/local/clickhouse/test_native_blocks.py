@@ -54,6 +54,21 @@ LAST = ("UInt8", b"\x07\x08")
         ("Tuple(UInt8, Enum8('x,(' = 1))", b"\x01\x02\x03\x04"),
         ("SimpleAggregateFunction(max, UInt64)", bytes(16)),
         ("Point", bytes(32)),
+        (
+            "LowCardinality(Nullable(String))",
+            struct.pack("<QQQ", 1, 0x600, 2)
+            + text(b"")
+            + text(b"ab")
+            + struct.pack("<Q", 2)
+            + b"\x00\x01",
+        ),
+        (
+            "Array(LowCardinality(String))",
+            struct.pack("<QQQQQ", 1, 1, 3, 0x601, 1)
+            + text(b"ab")
+            + struct.pack("<Q", 3)
+            + bytes(6),
+        ),
     ],
 )
 def test_a_column_of_every_kind_is_stepped_over(type_name: str, data: bytes) -> None:
