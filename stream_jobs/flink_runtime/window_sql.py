@@ -26,8 +26,8 @@ _DELAY_S = (OUT_OF_ORDERNESS_MS + 1) / 1000
 def source_table(bootstrap: str, topic: str, group: str, parallelism: int) -> str:
     """The log. `event_data` is never parsed: its row type only says whether it is an object.
 
-    `success` and `success_score` are read as the text they have in the record: Flink would take
-    "yes" for false, and a number's own text names its double exactly. A record that lacks a
+    Times and facts are read as the text they have in the record: Flink would take "yes" for
+    false and 1.5 for 1, and a number's own text names its double exactly. A record that lacks a
     required field, or has one that cannot be read as its type, gets no `ts`: it neither moves
     the clock nor enters a window. There is no idle timeout: heartbeats move quiet partitions.
     """
@@ -50,17 +50,18 @@ def source_table(bootstrap: str, topic: str, group: str, parallelism: int) -> st
             client_id STRING,
             session_id STRING,
             event_type STRING,
-            event_time BIGINT,
-            received_at BIGINT,
+            event_time STRING,
+            received_at STRING,
             body_hash STRING,
             industry STRING,
             campaign_type STRING,
             success STRING,
             success_score STRING,
             event_data ROW<`-` INT>,
-            ts AS CASE WHEN {_USABLE} THEN TO_TIMESTAMP_LTZ(event_time, 3) END,
+            ts AS CASE WHEN {_USABLE} THEN TO_TIMESTAMP_LTZ({_ms("event_time")}, 3) END,
             WATERMARK FOR ts AS
-                LEAST(ts, TO_TIMESTAMP_LTZ(received_at, 3)) - INTERVAL '{_DELAY_S:.3f}' SECOND
+                LEAST(ts, TO_TIMESTAMP_LTZ({_ms("received_at")}, 3))
+                - INTERVAL '{_DELAY_S:.3f}' SECOND
         ) WITH ({_with(options)})"""
 
 
@@ -126,12 +127,18 @@ def _control(character: str) -> str:
     return f"U&'\\{ord(character):04X}'"
 
 
+def _ms(name: str) -> str:
+    return f"TRY_CAST({name} AS BIGINT)"
+
+
 _USABLE = " AND ".join(
     (
         f"v = {RECORD_VERSION}",
         *(f"{name} IS NOT NULL" for name in ("event_id", "client_id", "session_id", "event_type")),
-        f"event_time BETWEEN 0 AND {TIME_MS_MAX}",
-        f"received_at BETWEEN 0 AND {TIME_MS_MAX}",
+        *(
+            f"{_ms(name)} BETWEEN 0 AND {TIME_MS_MAX} AND {name} NOT LIKE '%.%'"
+            for name in ("event_time", "received_at")
+        ),
         "body_hash IS NOT NULL",
         "event_data IS NOT NULL",
     )
@@ -143,7 +150,7 @@ _LINE = "CONCAT_WS({}, {})".format(
         (
             "event_id",
             "body_hash",
-            "CAST(event_time AS STRING)",
+            "event_time",
             "event_type",
             *(
                 f"COALESCE({value}, {_control(NULL)})"

@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 from infra.kafka.consumer import ConsumedRecord
 from infra.kafka.producer import Record
 from infra.topics import DEAD_LETTERS, SESSION_WINDOWS
+from ingestion.events.admission import SESSION_ID_CHARS_MAX
+from ingestion.events.codec import CLIENT_ID_CHARS_MAX, TIME_MS_MAX
 from ingestion.events.dead_letter import DeadLetter
+from ingestion.events.values import control_in, text_is_whole
 from stream_jobs.patterns.accumulator import WindowAccumulator, WindowEvent
 from stream_jobs.patterns.signals import SignalTable
 from stream_jobs.patterns.window import window_start
 from stream_jobs.patterns.window_result import result_of
 
 ENGINE = "late-repair"
+# No engine publishes a result that a Kafka message cannot hold with its key and headers.
+RESULT_BYTES_MAX = 4_000_000
 Window = tuple[str, str, int]
 # Windows → (generation, all stored events), as of one moment.
 ReadWindows = Callable[[Sequence[Window]], Mapping[Window, tuple[int, list[WindowEvent]]]]
@@ -71,15 +76,25 @@ def window_of(value: bytes | None) -> Window:
     )
     if type(client_id) is not str or type(session_id) is not str or type(start) is not int:
         raise ValueError("client_id, session_id or window_start is missing or of the wrong type")
-    if start != window_start(start) or "\x00" in client_id + session_id:
-        raise ValueError("window_start is not the start of a window, or an id holds NUL")
+    if start != window_start(start) or not 0 <= start <= TIME_MS_MAX:
+        raise ValueError("window_start is not the start of a window")
+    for name, chars_max in ((client_id, CLIENT_ID_CHARS_MAX), (session_id, SESSION_ID_CHARS_MAX)):
+        # Postgres refuses NUL and lone surrogates, and with them the whole batch.
+        if not 0 < len(name) <= chars_max or control_in(name) or not text_is_whole(name):
+            raise ValueError("client_id or session_id is not a name that an event can have")
     return client_id, session_id, start
 
 
 def recount(windows: Sequence[Window], read: ReadWindows, signals: SignalTable) -> list[Record]:
-    """One message for `session-windows` per window, from every event that is stored for it."""
+    """One message for `session-windows` per window, from every event that is stored for it.
+
+    A window without events is told as empty only if events were taken out of it (its generation
+    has been raised); else nothing was ever stored for it and there is nothing to tell.
+    """
     records = []
     for window, (generation, events) in read(windows).items():
+        if not events and not generation:
+            continue
         result = result_of(
             window,
             WindowAccumulator(events),
@@ -87,7 +102,9 @@ def recount(windows: Sequence[Window], read: ReadWindows, signals: SignalTable) 
             generation=generation,
             signals=signals,
         )
-        records.append(Record(SESSION_WINDOWS.name, result.key(), result.encode()))
+        encoded = result.encode()
+        if len(encoded) <= RESULT_BYTES_MAX:
+            records.append(Record(SESSION_WINDOWS.name, result.key(), encoded))
     return records
 
 

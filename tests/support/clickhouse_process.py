@@ -124,5 +124,5 @@ class ClickHouseProcess:
             params=parameters,
             auth=account,
             headers=headers,
-            timeout=60,
+            timeout=180,
         )

@@ -56,8 +56,8 @@ def main(base: Settings, *, keep: bool = False) -> int:
             # events of the past year would be late before Flink has seen the first one.
             supervisor.up(only=[name for name in supervisor.names if name != "gateway"])
         with Screen(news_only=True) as parts:
-            supervisor = Supervisor(settings, clock, parts)
-            supervisor.up()
+            supervisor = Supervisor(supervisor.settings, clock, parts)
+            supervisor.up(only=["gateway"])
         settings = supervisor.settings
         setup_s = clock.monotonic() - began
         summary, read_key = _play(settings, clock, screen)

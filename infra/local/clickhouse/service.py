@@ -149,7 +149,9 @@ class Service:
         statement = examine(text, complete=False) if text else None
         if statement is None:
             text += next(pieces, b"")
-            statement = examine(text, complete=False)
+            second = next(pieces, None)
+            text += second or b""
+            statement = examine(text, complete=second is None)
         if statement is not None:
             return statement, text
         held = [text]

@@ -48,10 +48,10 @@ def test_every_record_has_a_count_or_a_copy(log: MemoryLog) -> None:
 
 #   window W                         | window W+1
 #   [W ............................. W+5min)
-#                                   ^ last millisecond of W
-# Engines fire W when the watermark reaches its last millisecond: then an event of W is late.
-@pytest.mark.parametrize(("past_end_ms", "late"), [(-2, False), (-1, True), (0, True)])
-def test_an_event_is_late_when_the_watermark_has_reached_the_last_moment_of_its_window(
+#                                    ^ end of W
+# An event of W is late when the watermark has reached the end of W: equality counts.
+@pytest.mark.parametrize(("past_end_ms", "late"), [(-1, False), (0, True), (1, True)])
+def test_an_event_is_late_when_the_watermark_has_reached_the_end_of_its_window(
     log: MemoryLog, past_end_ms: int, late: bool
 ) -> None:
     clock = DAY_MS + WINDOW_SIZE_MS + OUT_OF_ORDERNESS_MS + past_end_ms

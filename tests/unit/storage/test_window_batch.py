@@ -27,7 +27,7 @@ def result(
     revision: int = 1, *, generation: int = 0, session: str = "s", context: str = "retail"
 ) -> WindowResult:
     """A window whose context succeeds and whose path has been seen `revision` long."""
-    path = tuple(f"step-{n}" for n in range(min(revision, 3)))
+    path = tuple(f"step-{n}" for n in range(min(max(revision, 1), 3)))
     observations = (
         Observation(context, "email", None, 1_000_000),
         Observation(context, "email", path, 500_000),

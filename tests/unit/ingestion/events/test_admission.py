@@ -130,6 +130,12 @@ def test_a_time_out_of_bounds_is_told_by_the_field_it_came_in() -> None:
     assert refused(timestamp="9999-12-31T23:59:59-23:59").code == "too_far_ahead"
 
 
+def test_two_calendar_years_are_let_in_whatever_leap_days_they_hold() -> None:
+    day_ms = 86_400_000
+    assert 731 * day_ms == AGE_MS_MAX
+    assert day_ms == AHEAD_MS_MAX
+
+
 def test_time_may_be_two_years_back_and_a_day_ahead_but_no_more() -> None:
     assert admitted(event_time=NOW - AGE_MS_MAX).event.event_time == NOW - AGE_MS_MAX
     assert admitted(event_time=NOW + AHEAD_MS_MAX).event.event_time == NOW + AHEAD_MS_MAX

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -136,6 +137,14 @@ def test_confidence_agrees_with_sampling_the_two_posteriors() -> None:
     context = rng.beta(200 + 0.5, 800 + 0.5, 400_000)
     sampled = float((pattern > context).mean())
     assert confidence(100, 30_000_000, 1_000, 200_000_000) == pytest.approx(sampled, abs=0.01)
+
+
+def test_the_prior_is_that_of_jeffreys() -> None:
+    """Worked by hand: Beta(2.5, 0.5) against Beta(1.5, 2.5)."""
+    mean, base_mean = 2.5 / 3, 1.5 / 4
+    spread = (2.5 * 0.5 / (9 * 4) + 1.5 * 2.5 / (16 * 5)) ** 0.5
+    by_hand = NormalDist().cdf((mean - base_mean) / spread)
+    assert confidence(2, 2_000_000, 3, 1_000_000) == round(by_hand, 4)
 
 
 def test_the_wilson_interval_holds_the_rate_and_known_values() -> None:
