@@ -52,6 +52,7 @@ class LateRepair:
                 except RetryLater as away:
                     self._wait_out(away, stopping, _BACKOFF_MIN_S)
                     continue
+                self.trouble = None
                 if records and self._repair_until_done(records, stopping):
                     self._commit(consumer, records, stopping)
                 self._measure(consumer)

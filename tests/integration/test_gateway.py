@@ -6,7 +6,6 @@ Its own small platform, because these tests kill the broker and the key store.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
 import os
@@ -14,7 +13,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from ingestion.events.codec import decode
 from ingestion.events.dead_letter import DeadLetter
 from ingestion.events.event import Event
 from tests.support.platform import Platform, wait_for
+from tests.support.sender import Sender, events
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +45,6 @@ OVERRIDES = {
 }
 ANSWER_WITHIN_S = 3.0 + 1.0
 MIB = 1 << 20
-_PAUSE_AFTER_REFUSAL_S = 0.1
 
 
 class GatewayPlatform(Platform):
@@ -109,18 +108,6 @@ def client(running: GatewayPlatform, key: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=running.url, headers=headers, timeout=20) as client:
         yield client
-
-
-def events(prefix: str, count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "event_id": f"{prefix}-{n}",
-            "session_id": f"{prefix}-session-{n % 50}",
-            "event_type": "page.viewed",
-            "event_data": {"industry": "retail", "note": 'a "quoted" 日本 text', "n": n},
-        }
-        for n in range(count)
-    ]
 
 
 def ids(found: list[Event]) -> set[str]:
@@ -273,46 +260,6 @@ def test_every_documented_route_survives_generated_requests(
             assert answer.status_code < 500, answer.text
 
         answers_without_failing()
-
-
-class Sender:
-    """Sends batch after batch as fast as the answers come, and remembers what was confirmed."""
-
-    def __init__(self, url: str, key: str, prefix: str) -> None:
-        self.acknowledged: list[str] = []
-        self.statuses: list[int] = []
-        self.slowest_s = 0.0
-        self.stop = asyncio.Event()
-        self._url = url
-        self._headers = {"Authorization": f"Bearer {key}"}
-        self._prefix = prefix
-
-    async def run(self, senders: int = 8) -> None:
-        async with httpx.AsyncClient(headers=self._headers, timeout=30) as client:
-            await asyncio.gather(*(self._send(client, n) for n in range(senders)))
-
-    async def _send(self, client: httpx.AsyncClient, number: int) -> None:
-        turn = 0
-        while not self.stop.is_set():
-            batch = events(f"{self._prefix}-{number}-{turn}", 100)
-            started = time.monotonic()
-            with contextlib.suppress(httpx.TransportError):
-                answer = await client.post(f"{self._url}/v1/events", json=batch)
-                self.statuses.append(answer.status_code)
-                self.slowest_s = max(self.slowest_s, time.monotonic() - started)
-                if answer.status_code == 200:
-                    self.acknowledged += answer.json()["event_ids"]
-                else:
-                    # As a client should, only sooner; eight that never pause would starve the
-                    # broker of the processor it needs to come back.
-                    await asyncio.sleep(_PAUSE_AFTER_REFUSAL_S)
-            turn += 1
-
-    async def until(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: not within 60 s"
-            await asyncio.sleep(0.02)
 
 
 def test_nothing_acknowledged_is_lost_when_the_broker_is_killed(

@@ -128,12 +128,15 @@ def test_a_connection_can_be_used_again(served: Served) -> None:
 
 def test_a_stop_finishes_the_request_in_flight() -> None:
     server = Served()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
-        raw.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert server.process.stdout is not None
-        assert server.process.stdout.readline() == "begun\n"
-        assert server.stop() == 0
-        answer = raw.recv(4096)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+            raw.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert server.process.stdout is not None
+            assert server.process.stdout.readline() == "begun\n"
+            assert server.stop() == 0
+            answer = raw.recv(4096)
+    finally:
+        server.process.kill()
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"done")
 

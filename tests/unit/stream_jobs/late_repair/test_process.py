@@ -31,10 +31,14 @@ class FakeConsumer:
         self._stopping = stopping
         self.committed: list[Mapping[PartitionKey, int]] = []
         self.refuse_commits = 0
+        self.refuse_reads = 0
         self.closed = False
         self.assignment = frozenset({(LATE_EVENTS.name, 0), (LATE_EVENTS.name, 1)})
 
     def read(self, _records_max: int, _wait_s: float) -> list[ConsumedRecord]:
+        if self.refuse_reads:
+            self.refuse_reads -= 1
+            raise RetryLater("Kafka is away.")
         if self._batches:
             return self._batches.pop(0)
         self._stopping.set()
@@ -168,3 +172,10 @@ def test_a_malformed_record_goes_to_the_dead_letter_topic_and_the_rest_is_repair
     bench.run()
     assert bench.topics() == [SESSION_WINDOWS.name] * 2 + [DEAD_LETTERS.name]
     assert bench.consumer.committed == [{(LATE_EVENTS.name, 0): 7}]
+
+
+def test_the_process_is_ready_again_once_kafka_answers_even_without_late_events() -> None:
+    bench = Bench([])
+    bench.consumer.refuse_reads = 2
+    bench.run()
+    assert bench.repair.trouble is None
