@@ -12,7 +12,7 @@ _UPLOAD_SIZE = 100
 _UPLOAD_INTERVAL_S = 0.01
 # A year is played in seconds. Every client is flushed after so many events of all tenants, else
 # the busiest one would fall months of event time behind the others, and most events were late.
-_FLUSH_EVERY = 120
+_FLUSH_EVERY = 300
 
 
 class SegmentSender:
