@@ -44,11 +44,9 @@ class Job:
         self.windows = WindowTopic(platform.settings.kafka_bootstrap)
 
     def put(self, log: Sequence[Event]) -> None:
+        # Brokers refuse record times far ahead; the job looks at the events' times only.
         self._publish(
-            [
-                Record(LEARNING_EVENTS.name, partition_key(e), codec.encode(e), e.received_at)
-                for e in log
-            ]
+            [Record(LEARNING_EVENTS.name, partition_key(e), codec.encode(e)) for e in log]
         )
 
     def put_everywhere(self, value: bytes | None) -> None:
