@@ -1,8 +1,4 @@
-"""A faster reading of the log's event records: equal to `ingestion.events.codec.decode`.
-
-The records that a gateway writes pass one typed parse that leaves `event_data` as it lies in the
-record. Whatever does not pass is judged by the codec itself, so both always agree.
-"""
+"""The log's event records as the writer stores them; judged by `ingestion.events.codec` alone."""
 
 from __future__ import annotations
 
@@ -31,24 +27,12 @@ class LogRecord(msgspec.Struct, frozen=True):
     success_score: float | None = None
 
 
-_BRACE = ord("{")
-_PARSE = msgspec.json.Decoder(LogRecord).decode
-
-
 def decode(raw: bytes | None) -> LogRecord:
     """The event of a record's value.
 
     Raises:
         MalformedRecord: not an event record of version 1 (a ValueError).
     """
-    if raw is not None:
-        try:
-            record = _PARSE(raw)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            if record.v == codec.RECORD_VERSION and memoryview(record.event_data)[0] == _BRACE:
-                return record
     return _as_record(codec.decode(raw, msgspec.json.decode))
 
 

