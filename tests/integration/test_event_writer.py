@@ -338,7 +338,7 @@ def test_a_refused_copy_never_replaces_the_stored_one(bench: Bench) -> None:
     bench.log.append(bad)
     bench.store()
     assert bench.stored_events() == expected([good])
-    assert bench.letters() == [("refused_by_database", 0, 1)]
+    assert bench.letters() == [("out_of_range", 0, 1)]
     assert bench.generations() == {}
 
 
