@@ -31,11 +31,6 @@ class Paths:
         """The data folder of one component."""
         return self.home / part
 
-    @property
-    def artifacts(self) -> Path:
-        """Where downloads go unless a setting says otherwise."""
-        return self.home / "artifacts"
-
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"
 
